@@ -1,0 +1,1 @@
+"""The wire contract of UG-ICM, version 1."""
