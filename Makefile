@@ -1,0 +1,78 @@
+# Each target sets up what it needs in .venv, from nothing. See `make help`.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+RUNTIME := protos codec servicekit services/encoder services/decoder services/analytics client
+DEVELOPMENT := torchvision_cpu training
+TOOLS := constriction hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout ruff \
+	types-grpcio types-grpcio-health-checking types-grpcio-reflection types-protobuf
+
+manifests = constraints.txt $(1:%=%/pyproject.toml)
+pip_install = .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	--constraint constraints.txt $(if $(TORCH_INDEX_URL),--extra-index-url "$(TORCH_INDEX_URL)")
+runtime = $(RUNTIME:%=-e ./%) -e "./client[demo]"
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo
+	@echo "  PYTHON=/path/to/python    the Python (3.11 or 3.12) that .venv is made from"
+	@echo "  TORCH_INDEX_URL=...       an additional package index, such as PyTorch's own for CPU wheels"
+	@echo "  PIP_VERBOSE=1             show what pip does"
+
+.PHONY: demo
+demo: .venv/.runtime ## stream photos through the three services (PHOTOS=folder for your own)
+	.venv/bin/ugicm demo $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+.PHONY: test
+test: .venv/.development ## run every test
+	.venv/bin/python -m pytest
+
+.PHONY: check
+check: .venv/.development ## lint, format, types, layers, stub drift
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python protos/generate.py --check
+
+.PHONY: bench
+bench: .venv/.development ## compare speed and size with CompressAI, side by side
+	.venv/bin/python bench
+
+.PHONY: protos
+protos: .venv/.development ## generate the stubs from protos/ugicm/v1/*.proto
+	.venv/bin/python protos/generate.py
+
+.PHONY: format
+format: .venv/.development ## format the code, and fix what ruff can
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+.PHONY: clean
+clean: ## remove .venv and everything that was generated
+	git clean -dffqX
+
+.venv/.base:
+	@for python in $(or $(PYTHON),python3.11 python3.12 python3); do \
+		"$$python" -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
+			2>/dev/null && exec "$$python" -m venv --clear .venv; \
+	done; \
+	echo "UG-ICM needs Python 3.11 or 3.12 with venv; name one with PYTHON=/path/to/python" >&2; exit 1
+	@touch $@
+
+.venv/.runtime: .venv/.base $(call manifests,$(RUNTIME))
+	@echo "Installing into .venv: a minute or two"
+	@$(pip_install) hatchling editables
+	@$(pip_install) --no-build-isolation $(runtime)
+	@touch $@
+
+.venv/.development: .venv/.base $(call manifests,$(RUNTIME) $(DEVELOPMENT))
+	@echo "Installing into .venv: a minute or two"
+	@$(pip_install) hatchling editables
+	@$(pip_install) --no-build-isolation $(runtime) $(DEVELOPMENT:%=-e ./%) -e "./protos[generate]" $(TOOLS)
+	@touch .venv/.runtime $@
