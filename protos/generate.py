@@ -1,8 +1,4 @@
-"""Generate the Python stubs beside the contract, or check that they match it.
-
-    python protos/generate.py            writes ugicm/v1/*_pb2*.py and .pyi
-    python protos/generate.py --check    fails where a committed stub differs
-"""
+"""Generate the Python stubs beside the contract, or check that they match it."""
 
 from __future__ import annotations
 

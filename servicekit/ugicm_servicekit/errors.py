@@ -1,0 +1,80 @@
+"""What servicekit refuses.
+
+ServicekitError
+  + CallError          ends one call
+      x BadRequest     a field is missing or out of range
+      x Overloaded     the queue is full
+      x NotReady       the service is still starting
+      x Unreachable    no server answers at the address
+  + StartError         ends the process before it serves
+      x BadSettings    settings are unknown or out of range
+      x CannotListen   the address is taken, foreign or not allowed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "BadRequest",
+    "BadSettings",
+    "CallError",
+    "CannotListen",
+    "NotReady",
+    "Overloaded",
+    "ServicekitError",
+    "StartError",
+    "Unreachable",
+]
+
+
+class ServicekitError(Exception):
+    """The root of everything servicekit refuses."""
+
+
+class CallError(ServicekitError):
+    """One call cannot be answered."""
+
+
+class BadRequest(CallError):
+    """A field of the request is missing or out of range."""
+
+
+class Overloaded(CallError):
+    """The queue is full.
+
+    Attributes:
+        retry_after_seconds: when there is likely to be room again.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotReady(CallError):
+    """The service is still starting."""
+
+
+class Unreachable(CallError):
+    """No server answers at the address."""
+
+
+class StartError(ServicekitError):
+    """The process cannot begin to serve."""
+
+
+class BadSettings(StartError):
+    """Settings are unknown or out of range.
+
+    Attributes:
+        problems: one line for each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class CannotListen(StartError):
+    """The address is taken, foreign or not allowed."""

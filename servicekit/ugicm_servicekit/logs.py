@@ -1,0 +1,86 @@
+"""Set up a process's log, and give lines the fields of what they are about."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import enum
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from ugicm_servicekit.wire import FrameKey
+
+__all__ = ["LogFormat", "LogLevel", "about_frame", "configure_logging"]
+
+_NO_FIELDS: Mapping[str, str | int] = MappingProxyType({})
+_fields: contextvars.ContextVar[Mapping[str, str | int]] = contextvars.ContextVar(
+    "ugicm_log_fields", default=_NO_FIELDS
+)
+
+
+class LogFormat(enum.Enum):
+    """How lines are written."""
+
+    LINES = "lines"
+    JSON = "json"
+
+
+class LogLevel(enum.Enum):
+    """What is worth a line."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@contextlib.contextmanager
+def about_frame(key: FrameKey) -> Iterator[None]:
+    """Give every line that is logged inside the frame's camera, epoch and sequence."""
+    token = _fields.set({"camera": key.camera, "epoch": key.epoch, "sequence": key.sequence})
+    try:
+        yield
+    finally:
+        _fields.reset(token)
+
+
+def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
+    """Send the process's log to standard error; only ``main`` does this."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if log_format is LogFormat.JSON else _Lines())
+    logging.basicConfig(level=level.name, handlers=[handler], force=True)
+
+
+class _Lines(logging.Formatter):
+    """One line for people: time, level, logger, message, fields."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        fields = "".join(f" {name}={value}" for name, value in _fields.get().items())
+        return super().formatMessage(record) + fields
+
+
+class _Json(_Lines):
+    """One JSON object for programs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, str | int] = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields.get(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)

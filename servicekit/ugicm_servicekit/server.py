@@ -1,0 +1,176 @@
+"""The life of a gRPC server: listen, load, serve, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import OVERALL_HEALTH, SERVICE_NAME
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from ugicm_servicekit.errors import CannotListen, NotReady
+from ugicm_servicekit.settings import ServerSettings
+from ugicm_servicekit.status import StatusInterceptor, StatusTable
+
+__all__ = ["Server"]
+
+_log = logging.getLogger(__name__)
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_Servicer = TypeVar("_Servicer")
+
+
+class Server:
+    """A server that answers health checks from the start, and calls once it serves.
+
+    Args:
+        settings: where to listen, and the limits.
+        table: the statuses of every error that a handler may raise.
+        services: full names of the services it will have, such as ``ugicm.v1.DecoderService``.
+    """
+
+    def __init__(
+        self, settings: ServerSettings, table: StatusTable, *, services: Sequence[str]
+    ) -> None:
+        self._settings = settings
+        self._services = services
+        self._stop = asyncio.Event()
+        self._health = health.HealthServicer()
+        self._routes = _Routes()
+        self._server = grpc.aio.server(
+            interceptors=[StatusInterceptor(table)], options=_options(settings)
+        )
+
+    async def listen(self) -> int:
+        """Listen, answer health checks with NOT_SERVING and calls with UNAVAILABLE.
+
+        Returns:
+            The port: the one of the settings, or a free one if that is 0.
+
+        Raises:
+            CannotListen: the address is taken, foreign or not allowed.
+        """
+        host, wanted = self._settings.host, self._settings.port
+        _check_address(host, wanted)
+        try:
+            port = self._server.add_insecure_port(_join(host, wanted))
+        except RuntimeError as error:
+            raise CannotListen(f"cannot listen on {_join(host, wanted)}: {error}") from error
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflected = (*self._services, SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(reflected, self._server)
+        self._server.add_generic_rpc_handlers((self._routes,))
+        await self._set_health(_NOT_SERVING)
+        await self._server.start()
+        _log.info("listening on %s", _join(host, port))
+        if self._settings.port_file is not None:
+            _write_port(self._settings.port_file, port)
+        return port
+
+    def add(
+        self, register: Callable[[_Servicer, grpc.aio.Server], None], servicer: _Servicer
+    ) -> None:
+        """Add a servicer by its generated ``add_..._to_server``; its calls are answered at once."""
+        register(servicer, cast("grpc.aio.Server", self._routes))
+
+    async def serve(self) -> None:
+        """Report SERVING until ``stop`` is called, then drain.
+
+        Draining reports NOT_SERVING, refuses new calls and lets the running ones finish within
+        ``drain_seconds``; what runs longer is cancelled.
+        """
+        await self._set_health(_SERVING)
+        _log.info("ready")
+        await self._stop.wait()
+        _log.info("draining for at most %g s", self._settings.drain_seconds)
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self._settings.drain_seconds)
+        _log.info("stopped")
+
+    def stop(self) -> None:
+        """Let ``serve`` drain and return."""
+        self._stop.set()
+
+    async def close(self) -> None:
+        """Cancel what still runs, and let go of the port."""
+        await self._server.stop(None)
+        if self._settings.port_file is not None:
+            self._settings.port_file.unlink(missing_ok=True)
+
+    async def _set_health(self, status: int) -> None:
+        for name in (OVERALL_HEALTH, *self._services):
+            await self._health.set(name, status)
+
+
+class _Routes(grpc.GenericRpcHandler):
+    """Handlers that may come after the server's start, where grpc wants all of them before it."""
+
+    def __init__(self) -> None:
+        self._handlers: list[grpc.GenericRpcHandler] = []
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Add handlers, as generated code does to a server."""
+        self._handlers.extend(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        """Ignore what ``add_generic_rpc_handlers`` was given too."""
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Return the method's handler, or one that says the service is still starting."""
+        if not self._handlers:
+            return grpc.stream_stream_rpc_method_handler(_refuse)
+        found = (handler.service(handler_call_details) for handler in self._handlers)
+        return next((handler for handler in found if handler is not None), None)
+
+
+async def _refuse(request: Any, context: Any) -> None:
+    raise NotReady("the service is still starting")
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # Without this a second server takes a part of the first one's calls.
+        ("grpc.so_reuseport", 0),
+        # Clients look after idle connections every 30 s; grpc would call that abuse.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+
+
+def _check_address(host: str, port: int) -> None:
+    """Find out by a plain socket why grpc would fail: it only says that it did."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            # Two sockets with SO_REUSEADDR may bind one port; only one of them may listen.
+            probe.listen()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotListen(f"cannot listen on {_join(host, port)}: {reason}") from error
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _write_port(path: Path, port: int) -> None:
+    """Write the port so that a reader sees all of it or no file."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text(f"{port}\n")
+    new.replace(path)

@@ -1,0 +1,221 @@
+"""Build a service's settings from flags, environment, a TOML file and defaults, in this order."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import enum
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from ugicm_servicekit.errors import BadSettings
+from ugicm_servicekit.logs import LogFormat, LogLevel
+
+__all__ = ["ServerSettings", "Setting", "read_settings"]
+
+_Settings = TypeVar("_Settings")
+_BOOLEANS = {"true": True, "false": False}
+# What a value may come as; other types take texts only.
+_ACCEPTED: Mapping[Any, tuple[type, ...]] = {
+    bool: (bool,),
+    int: (int, str),
+    float: (int, float, str),
+}
+_NOUNS: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a field of a settings class means, and its range."""
+
+    meaning: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """What every server needs to be told."""
+
+    host: Annotated[str, Setting("address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Setting("port to listen on; 0 takes a free one", 0, 65_535)] = 0
+    port_file: Annotated[Path | None, Setting("file to write the port to")] = None
+    max_message_bytes: Annotated[
+        int, Setting("largest message to accept or send, in bytes", 2**16, 2**31 - 1)
+    ] = 64 * 2**20
+    drain_seconds: Annotated[
+        float, Setting("how long running calls may take to finish at the end", 0)
+    ] = 20.0
+    log_level: Annotated[LogLevel, Setting("least level to log")] = LogLevel.INFO
+    log_format: Annotated[LogFormat, Setting("how to write the log, on standard error")] = (
+        LogFormat.LINES
+    )
+
+
+def read_settings(
+    kind: type[_Settings],
+    *,
+    service: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+) -> _Settings:
+    """Return settings of a dataclass whose fields are annotated with a ``Setting``.
+
+    A field ``drain_seconds`` of the service ``decoder`` is the flag ``--drain-seconds``, the
+    variable ``UGICM_DECODER_DRAIN_SECONDS`` and the key ``drain_seconds`` of the file that
+    ``--config`` or ``UGICM_DECODER_CONFIG`` names.
+
+    Raises:
+        BadSettings: with every problem found, each naming its flag, variable or key.
+    """
+    prefix = f"UGICM_{service.upper()}_"
+    known = _declared(kind)
+    problems: list[str] = []
+    flags = _parse_flags(known, problems, service=service, prefix=prefix, arguments=arguments)
+    variables = {
+        name.removeprefix(prefix).lower(): text
+        for name, text in environment.items()
+        if name.startswith(prefix)
+    }
+    path = variables.pop("config", None)
+    path = flags.pop("config", path)
+    table = {} if path is None else _read_file(Path(path), problems)
+
+    values: dict[str, Any] = {}
+    sources: tuple[tuple[Mapping[str, Any], Callable[[str], str]], ...] = (
+        (table, lambda name: f"{path}: {name}"),
+        (variables, lambda name: prefix + name.upper()),
+        (flags, _flag),
+    )
+    for source, describe in sources:
+        for name, value in source.items():
+            if name not in known:
+                problems.append(f"{describe(name)} is not a setting{_suggest(name, known)}")
+                continue
+            try:
+                values[name] = known[name].parse(value)
+            except ValueError as error:
+                problems.append(f"{describe(name)}: {error}")
+    if problems:
+        raise BadSettings(problems)
+    return kind(**values)
+
+
+@dataclass(frozen=True)
+class _Declaration:
+    """One field of a settings class."""
+
+    name: str
+    kind: Any
+    default: Any
+    setting: Setting
+
+    def parse(self, value: Any) -> Any:
+        """Return ``value``, a text or what TOML made of it, as the field's type.
+
+        Raises:
+            ValueError: the value does not fit the type or the range.
+        """
+        parsed = _parsed(value, self.kind)
+        least, most = self.setting.at_least, self.setting.at_most
+        if least is not None and not parsed >= least:
+            raise ValueError(f"must be at least {least}, got {value}")
+        if most is not None and not parsed <= most:
+            raise ValueError(f"must be at most {most}, got {value}")
+        return parsed
+
+
+def _declared(kind: type[Any]) -> dict[str, _Declaration]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    declared = {}
+    for item in fields(kind):
+        hint, setting = typing.get_args(hints[item.name])
+        declared[item.name] = _Declaration(item.name, hint, item.default, setting)
+    return declared
+
+
+def _parse_flags(
+    known: Mapping[str, _Declaration],
+    problems: list[str],
+    *,
+    service: str,
+    prefix: str,
+    arguments: Sequence[str],
+) -> dict[str, str]:
+    """Return the flags that were given, by field; texts as they are."""
+    parser = argparse.ArgumentParser(
+        prog=f"ugicm serve {service}",
+        description=f"Run the {service} until SIGTERM or Ctrl-C.",
+        epilog="Every setting is a flag, a variable of the environment, or a key of the file "
+        "(the flag's name with underscores); the first of these that is given counts.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"TOML file [{prefix}CONFIG]")
+    for item in known.values():
+        default = item.default.value if isinstance(item.default, enum.Enum) else item.default
+        shown = "" if default is None else f" (default {default})"
+        parser.add_argument(
+            _flag(item.name),
+            metavar="VALUE",
+            help=f"{item.setting.meaning}{shown} [{prefix}{item.name.upper()}]",
+        )
+    given, unknown = parser.parse_known_args(arguments)
+    names = [_flag(name) for name in known]
+    problems.extend(f"{text} is not a setting{_suggest(text, names)}" for text in unknown)
+    return vars(given)
+
+
+def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"cannot read {path}: {error.strerror}")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{path} is not TOML: {error}")
+    return {}
+
+
+def _parsed(value: Any, kind: Any) -> Any:
+    if isinstance(kind, types.UnionType):  # X | None
+        (kind,) = set(typing.get_args(kind)) - {types.NoneType}
+    if typing.get_origin(kind) is tuple:  # tuple[X, ...]; commas separate in texts
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list):
+            raise ValueError(f"expected a list, got {value!r}")
+        return tuple(_parsed(item, typing.get_args(kind)[0]) for item in items)
+    if kind is bool and isinstance(value, str):
+        value = _BOOLEANS.get(value.lower(), value)
+    # By exact type: True is an int too.
+    if type(value) in _ACCEPTED.get(kind, (str,)):
+        with suppress(ValueError):
+            return kind(value)
+    raise ValueError(f"expected {_expectation(kind)}, got {value!r}")
+
+
+def _expectation(kind: Any) -> str:
+    if isinstance(kind, enum.EnumMeta):
+        members: Iterable[enum.Enum] = kind.__members__.values()
+        return "one of " + ", ".join(str(member.value) for member in members)
+    return _NOUNS[kind]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

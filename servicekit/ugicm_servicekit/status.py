@@ -1,0 +1,139 @@
+"""Turn domain errors into gRPC statuses, by one table."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+from ugicm.v1.types_pb2 import Failure
+from ugicm_codec import errors as codec_errors
+
+from ugicm_servicekit import errors
+
+__all__ = ["CODEC_STATUS", "STATUS", "StatusInterceptor", "StatusTable", "failure_of", "leaves"]
+
+_log = logging.getLogger(__name__)
+
+StatusTable: TypeAlias = Mapping[type[Exception], grpc.StatusCode]
+_Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+_Behaviour: TypeAlias = Callable[[Any, Any], Any]
+
+CODEC_STATUS: StatusTable = {
+    codec_errors.NotAStream: grpc.StatusCode.INVALID_ARGUMENT,
+    codec_errors.UnsupportedVersion: grpc.StatusCode.INVALID_ARGUMENT,
+    codec_errors.StreamTooLarge: grpc.StatusCode.INVALID_ARGUMENT,
+    codec_errors.TruncatedStream: grpc.StatusCode.DATA_LOSS,
+    codec_errors.TrailingBytes: grpc.StatusCode.DATA_LOSS,
+    codec_errors.CorruptStream: grpc.StatusCode.DATA_LOSS,
+    codec_errors.LatentsMismatch: grpc.StatusCode.DATA_LOSS,
+    codec_errors.UnknownModel: grpc.StatusCode.FAILED_PRECONDITION,
+    codec_errors.BadModelFile: grpc.StatusCode.FAILED_PRECONDITION,
+    codec_errors.WrongModel: grpc.StatusCode.FAILED_PRECONDITION,
+    codec_errors.InexactArithmetic: grpc.StatusCode.FAILED_PRECONDITION,
+    codec_errors.BadImage: grpc.StatusCode.INVALID_ARGUMENT,
+    codec_errors.ImageTooLarge: grpc.StatusCode.INVALID_ARGUMENT,
+    codec_errors.BadQuality: grpc.StatusCode.INVALID_ARGUMENT,
+    codec_errors.BadView: grpc.StatusCode.INVALID_ARGUMENT,
+    codec_errors.BudgetTooSmall: grpc.StatusCode.INVALID_ARGUMENT,
+}
+
+# Every service's table begins with this one.
+STATUS: StatusTable = {
+    **CODEC_STATUS,
+    errors.BadRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.NotReady: grpc.StatusCode.UNAVAILABLE,
+    errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
+}
+
+_CODE_OF_NUMBER: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def leaves(root: type[Exception]) -> set[type[Exception]]:
+    """Return the classes under ``root`` that have no subclass: what a table must cover."""
+    children = root.__subclasses__()
+    return set().union(*map(leaves, children)) if children else {root}
+
+
+def failure_of(error: Exception, table: StatusTable, *, method: str) -> Failure:
+    """Return what the caller of ``method`` is told of ``error``.
+
+    An error that the table does not know is a mistake of ours: its traceback is logged, and the
+    caller gets INTERNAL without its text.
+    """
+    code = next((table[kind] for kind in type(error).__mro__ if kind in table), None)
+    if code is None:
+        _log.error("%s failed", method, exc_info=error)
+        return Failure(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
+    _log.info("%s refused: %s: %s", method, code.name, error)
+    failure = Failure(code=code.value[0], message=str(error))
+    if isinstance(error, errors.Overloaded):
+        failure.retry_after_seconds = error.retry_after_seconds
+    return failure
+
+
+class StatusInterceptor(grpc.aio.ServerInterceptor):
+    """End calls whose handler raises with the status that the table gives.
+
+    grpc's own AbortError passes, and so does cancellation, which is no Exception.
+    """
+
+    def __init__(self, table: StatusTable) -> None:
+        self._table = table
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """Wrap the handler of one call."""
+        handler = await continuation(handler_call_details)
+        if handler is None:  # grpc answers UNIMPLEMENTED
+            return None
+        method = str(handler_call_details.method)
+        kind = f"{_arity(handler.request_streaming)}_{_arity(handler.response_streaming)}"
+        make: Callable[..., _Handler] = getattr(grpc, f"{kind}_rpc_method_handler")
+        return make(
+            self._guard(getattr(handler, kind), method),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _guard(self, behaviour: _Behaviour, method: str) -> _Behaviour:
+        async def awaited(request: Any, context: Any) -> Any:
+            try:
+                return await behaviour(request, context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the outermost layer of a call
+                await self._abort(error, context, method)
+
+        async def iterated(request: Any, context: Any) -> AsyncIterator[Any]:
+            try:
+                async with aclosing(behaviour(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the outermost layer of a call
+                await self._abort(error, context, method)
+
+        return iterated if inspect.isasyncgenfunction(behaviour) else awaited
+
+    async def _abort(self, error: Exception, context: Any, method: str) -> NoReturn:
+        failure = failure_of(error, self._table, method=method)
+        metadata: tuple[tuple[str, str], ...] = ()
+        if failure.HasField("retry_after_seconds"):
+            # The name that gRPC's own retries obey.
+            milliseconds = round(1000 * failure.retry_after_seconds)
+            metadata = (("grpc-retry-pushback-ms", str(milliseconds)),)
+        await context.abort(_CODE_OF_NUMBER[failure.code], failure.message, metadata)
+        raise AssertionError("abort returned")
+
+
+def _arity(streaming: bool) -> str:
+    return "stream" if streaming else "unary"
