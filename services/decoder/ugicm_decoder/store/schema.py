@@ -1,0 +1,100 @@
+"""The frame store's tables, and how older files become current ones."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from ugicm_decoder.errors import StoreUnusable
+
+__all__ = ["migrate"]
+
+# "UGFS" in ASCII: tells a frame store from any other SQLite file.
+_APPLICATION_ID = 0x55474653
+
+# Migration n takes a file from version n to n + 1. Append only: files of every release exist.
+#
+# Unsigned 64-bit epochs and sequences are stored less 2^63, which SQLite's signed integers keep in
+# order. Positions number frames and gaps together in the order of their commits and are never used
+# twice, so that a cursor stays true when older frames are deleted. The stream is the last column:
+# listing frames never touches its pages.
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE store (id BLOB NOT NULL, newest_position INTEGER NOT NULL)",
+        """
+        CREATE TABLE frame (
+            position INTEGER PRIMARY KEY,
+            camera TEXT NOT NULL,
+            epoch INTEGER NOT NULL,
+            sequence INTEGER NOT NULL,
+            captured_ns INTEGER NOT NULL,
+            stored_ns INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            latents_id BLOB NOT NULL,
+            height INTEGER NOT NULL,
+            width INTEGER NOT NULL,
+            quality_step INTEGER NOT NULL,
+            num_bytes INTEGER NOT NULL,
+            sha256 BLOB NOT NULL,
+            stream BLOB NOT NULL
+        )
+        """,
+        "CREATE UNIQUE INDEX frame_by_key ON frame (camera, epoch, sequence)",
+        "CREATE INDEX frame_by_time ON frame (camera, captured_ns)",
+        """
+        CREATE TABLE camera (
+            name TEXT PRIMARY KEY,
+            num_frames INTEGER NOT NULL,
+            num_bytes INTEGER NOT NULL
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE gap (
+            position INTEGER PRIMARY KEY,
+            camera TEXT NOT NULL,
+            epoch INTEGER NOT NULL,
+            first_sequence INTEGER NOT NULL,
+            last_sequence INTEGER NOT NULL,
+            reason INTEGER NOT NULL,
+            recorded_ns INTEGER NOT NULL,
+            UNIQUE (camera, epoch, first_sequence, last_sequence)
+        )
+        """,
+    ),
+)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the open file to the current version, each step in a transaction of its own.
+
+    Raises:
+        StoreUnusable: the file holds something else, or comes from a newer version.
+    """
+    version = _pragma(db, "user_version")
+    if not (_is_empty(db) if version == 0 else _is_frame_store(db)):
+        raise StoreUnusable("the file is an SQLite database, but not a frame store")
+    if version > len(_MIGRATIONS):
+        raise StoreUnusable(
+            f"this decoder knows frame stores up to version {len(_MIGRATIONS)}, got {version}"
+        )
+    for step, statements in enumerate(_MIGRATIONS[version:], start=version):
+        db.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            db.execute(statement)
+        if step == 0:
+            db.execute("INSERT INTO store VALUES (?, 0)", (os.urandom(8),))
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {step + 1}")
+        db.execute("COMMIT")
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+
+
+def _is_frame_store(db: sqlite3.Connection) -> bool:
+    return _pragma(db, "application_id") == _APPLICATION_ID

@@ -1,0 +1,288 @@
+"""The frame store: what is acknowledged stays, and reads as it was written."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from ugicm_codec import StreamInfo
+from ugicm_decoder.errors import FrameConflict, FrameNotFound, StoreDamaged, StoreUnusable
+from ugicm_decoder.store import (
+    Frame,
+    FrameQuery,
+    FrameRecord,
+    Gap,
+    GapReason,
+    PutOutcome,
+    SqliteFrameStore,
+)
+from ugicm_servicekit.wire import FrameKey
+
+NOW_NS = 1_700_000_000_000_000_000
+LARGEST = 2**64 - 1
+
+
+def frame(
+    camera: str = "gate",
+    sequence: int = 0,
+    *,
+    epoch: int = 1,
+    captured_ns: int = 0,
+    stream: bytes = b"bytes",
+) -> Frame:
+    info = StreamInfo(
+        version=1,
+        latents_id=b"latents!",
+        height=2,
+        width=3,
+        quality_step=4,
+        num_bytes=len(stream),
+    )
+    return Frame(FrameKey(camera, epoch, sequence), captured_ns, info, stream)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "frames.sqlite"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteFrameStore]:
+    store = await SqliteFrameStore.open(path, clock_ns=lambda: NOW_NS)
+    yield store
+    await store.close()
+
+
+async def test_a_frame_comes_back_as_it_was_put(store: SqliteFrameStore) -> None:
+    put = frame(epoch=LARGEST, sequence=LARGEST, captured_ns=-5, stream=bytes(range(256)) * 99)
+    assert await store.put(put) is PutOutcome.STORED
+    assert await store.get(put.key) == put
+
+
+async def test_a_frame_that_was_never_put_is_not_found(store: SqliteFrameStore) -> None:
+    with pytest.raises(FrameNotFound, match="gate/1/7"):
+        await store.get(FrameKey("gate", 1, 7))
+
+
+async def test_the_same_bytes_again_are_a_duplicate_and_stored_once(
+    store: SqliteFrameStore,
+) -> None:
+    await store.put(frame())
+    assert await store.put(frame()) is PutOutcome.DUPLICATE
+    (camera,) = await store.cameras(after="", limit=10)
+    assert (camera.num_frames, store.newest_position) == (1, 1)
+
+
+async def test_other_bytes_under_a_taken_key_are_a_conflict_and_change_nothing(
+    store: SqliteFrameStore,
+) -> None:
+    await store.put(frame(stream=b"first"))
+    with pytest.raises(FrameConflict, match="gate/1/0"):
+        await store.put(frame(stream=b"other"))
+    assert (await store.get(frame().key)).stream == b"first"
+
+
+async def test_a_frame_is_seen_by_other_connections_once_put_returns(
+    store: SqliteFrameStore, path: Path
+) -> None:
+    await store.put(frame())
+    other = sqlite3.connect(path)
+    assert other.execute("SELECT count(*) FROM frame").fetchone() == (1,)
+    other.close()
+
+
+async def test_every_commit_reaches_the_disk(store: SqliteFrameStore) -> None:
+    full = 2
+    assert store._writer.execute("PRAGMA synchronous").fetchone() == (full,)
+    assert store._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_a_reopened_store_has_the_same_identity_and_frames(path: Path) -> None:
+    first = await SqliteFrameStore.open(path)
+    await first.put(frame())
+    await first.close()
+    second = await SqliteFrameStore.open(path)
+    assert (second.id, second.newest_position) == (first.id, 1)
+    assert await second.get(frame().key) == frame()
+    await second.close()
+
+
+async def test_changed_bytes_are_reported_and_other_frames_still_read(
+    store: SqliteFrameStore, path: Path
+) -> None:
+    await store.put(frame(sequence=0))
+    await store.put(frame(sequence=1))
+    vandal = sqlite3.connect(path)
+    vandal.execute("UPDATE frame SET stream = ? WHERE position = 1", (b"bytez",))
+    vandal.commit()
+    vandal.close()
+    with pytest.raises(StoreDamaged, match="gate/1/0"):
+        await store.get(FrameKey("gate", 1, 0))
+    assert (await store.get(FrameKey("gate", 1, 1))).stream == b"bytes"
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, and long enough to be looked at" * 50)
+    with pytest.raises(StoreUnusable, match=r"notes\.txt"):
+        await SqliteFrameStore.open(path)
+
+
+async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE recipes (name TEXT)")
+    other.commit()
+    with pytest.raises(StoreUnusable, match="not a frame store"):
+        await SqliteFrameStore.open(path)
+    assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
+    other.close()
+
+
+async def test_a_store_of_a_newer_version_is_refused(store: SqliteFrameStore, path: Path) -> None:
+    newer = sqlite3.connect(path)
+    newer.execute("PRAGMA user_version = 1000")
+    newer.commit()
+    newer.close()
+    with pytest.raises(StoreUnusable, match="got 1000"):
+        await SqliteFrameStore.open(path)
+
+
+async def test_a_directory_is_refused_as_a_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="cannot open"):
+        await SqliteFrameStore.open(tmp_path)
+
+
+async def test_cameras_are_summed_up_and_paged_by_name(store: SqliteFrameStore) -> None:
+    await store.put(frame("yard", 0, stream=b"1"))
+    await store.put(frame("gate", 7, epoch=2, captured_ns=50, stream=b"333"))
+    await store.put(frame("gate", 9, epoch=1, captured_ns=90, stream=b"22"))
+    first = await store.cameras(after="", limit=1)
+    rest = await store.cameras(after="gate", limit=9)
+    assert [camera.name for camera in (*first, *rest)] == ["gate", "yard"]
+    gate = first[0]
+    assert gate.newest_key == FrameKey("gate", 2, 7)
+    assert (gate.oldest_ns, gate.newest_ns, gate.num_frames, gate.num_bytes) == (50, 90, 2, 5)
+
+
+async def test_frames_are_listed_by_epoch_and_sequence_however_they_came(
+    store: SqliteFrameStore,
+) -> None:
+    keys = [(LARGEST, 0), (1, LARGEST), (2**63, 5), (1, 2)]
+    for epoch, sequence in keys:
+        await store.put(frame("gate", sequence, epoch=epoch))
+    await store.put(frame("yard", 3))
+    listed = await store.frames(FrameQuery("gate"), after=None, limit=10)
+    assert [(record.key.epoch, record.key.sequence) for record in listed] == sorted(keys)
+    backwards = await store.frames(FrameQuery("gate", newest_first=True), after=None, limit=10)
+    assert backwards == listed[::-1]
+
+
+async def test_a_listed_frame_tells_its_times_and_header(store: SqliteFrameStore) -> None:
+    put = frame(captured_ns=123)
+    await store.put(put)
+    (record,) = await store.frames(FrameQuery("gate"), after=None, limit=1)
+    assert record == FrameRecord(put.key, 123, NOW_NS, put.info)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_pages_of_any_size_add_up_to_the_whole_list(
+    store: SqliteFrameStore, newest_first: bool
+) -> None:
+    for epoch in (1, 2):
+        for sequence in range(4):
+            await store.put(frame("gate", sequence, epoch=epoch))
+    query = FrameQuery("gate", newest_first=newest_first)
+    whole = await store.frames(query, after=None, limit=100)
+    paged: list[FrameRecord] = []
+    while page := await store.frames(query, after=paged[-1].key if paged else None, limit=3):
+        paged += page
+    assert paged == whole
+    assert len(whole) == 8
+
+
+async def test_frames_are_chosen_by_epoch_sequence_and_time(store: SqliteFrameStore) -> None:
+    for sequence in range(6):
+        await store.put(frame("gate", sequence, captured_ns=10 * sequence))
+    await store.put(frame("gate", 3, epoch=2, captured_ns=30))
+
+    async def sequences(query: FrameQuery) -> list[int]:
+        found = await store.frames(query, after=None, limit=100)
+        return [record.key.sequence for record in found]
+
+    assert await sequences(FrameQuery("gate", epoch=2)) == [3]
+    assert await sequences(FrameQuery("gate", 1, first_sequence=1, last_sequence=2)) == [1, 2]
+    assert await sequences(FrameQuery("gate", captured_from_ns=20, captured_before_ns=40)) == [
+        2,
+        3,
+        3,
+    ]
+
+
+async def test_events_come_in_the_order_of_storing(store: SqliteFrameStore) -> None:
+    gap = Gap("gate", 1, 6, 8, GapReason.SPOOL_FULL)
+    await store.put(frame("gate", 9))
+    await store.put_gap(gap)
+    await store.put(frame("gate", 5))
+    events = await store.events(0, cameras=[], limit=10)
+    (first, second, third) = (event.what for event in events.items)
+    assert isinstance(first, FrameRecord)
+    assert first.key.sequence == 9
+    assert second == gap
+    assert isinstance(third, FrameRecord)
+    assert third.key.sequence == 5
+
+
+async def test_events_are_read_in_parts_without_loss(store: SqliteFrameStore) -> None:
+    for sequence in range(5):
+        await store.put(frame("gate", sequence))
+        await store.put_gap(Gap("gate", 2, sequence, sequence, GapReason.DAMAGED))
+    position, seen = 0, []
+    while (events := await store.events(position, cameras=[], limit=3)).items:
+        seen += [event.position for event in events.items]
+        position = events.position
+    assert seen == list(range(1, 11))
+
+
+async def test_events_of_other_cameras_are_passed_over_for_good(store: SqliteFrameStore) -> None:
+    await store.put(frame("gate"))
+    await store.put(frame("yard"))
+    events = await store.events(0, cameras=["gate", "door"], limit=10)
+    assert [event.position for event in events.items] == [1]
+    assert events.position == 2
+
+
+async def test_the_same_gap_again_is_a_duplicate(store: SqliteFrameStore) -> None:
+    gap = Gap("gate", 1, 0, LARGEST, GapReason.SPOOL_FULL)
+    assert await store.put_gap(gap) is PutOutcome.STORED
+    assert await store.put_gap(gap) is PutOutcome.DUPLICATE
+
+
+async def test_the_newest_frame_of_each_camera_is_the_last_stored(
+    store: SqliteFrameStore,
+) -> None:
+    for camera, sequence in [("gate", 8), ("yard", 1), ("gate", 2)]:
+        await store.put(frame(camera, sequence))
+    newest = await store.newest_frames(0, cameras=[])
+    assert [event.position for event in newest.items] == [2, 3]
+    assert (await store.newest_frames(2, cameras=["yard"])).items == []
+
+
+async def test_a_waiting_reader_wakes_when_something_is_stored(store: SqliteFrameStore) -> None:
+    await store.put(frame("gate", 0))
+    waiting = asyncio.create_task(store.wait_beyond(1))
+    await store.wait_beyond(0)
+    assert not waiting.done()
+    await store.put(frame("gate", 1))
+    await waiting
+
+
+async def test_closing_finishes_the_writes_under_way(path: Path) -> None:
+    store = await SqliteFrameStore.open(path)
+    writes = [asyncio.create_task(store.put(frame("gate", n))) for n in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert {await write for write in writes} == {PutOutcome.STORED}
