@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
 from ugicm.v1 import types_pb2
 from ugicm_codec.errors import BadImage, ImageTooLarge
 from ugicm_codec.limits import Limits
-
 from ugicm_servicekit.errors import BadRequest
 
 __all__ = ["Pixels", "pixels_from_wire", "pixels_to_bytes"]

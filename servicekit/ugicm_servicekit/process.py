@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from ugicm_codec.errors import CodecError
-
 from ugicm_servicekit.errors import BadSettings, ServicekitError
 from ugicm_servicekit.logs import configure_logging
 from ugicm_servicekit.memory import keep_freed_memory

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.logs import LogFormat, LogLevel
@@ -102,7 +102,7 @@ def read_settings(
     for source, describe in sources:
         for name, value in source.items():
             if name not in known:
-                problems.append(f"{describe(name)} is not a setting{_suggest(name, known)}")
+                problems.append(_unknown(name, known, describe))
                 continue
             try:
                 values[name] = known[name].parse(value)
@@ -146,6 +146,12 @@ def _declared(kind: type[Any]) -> dict[str, _Declaration]:
     return declared
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Report as all other problems are reported."""
+        raise BadSettings([message])
+
+
 def _parse_flags(
     known: Mapping[str, _Declaration],
     problems: list[str],
@@ -155,7 +161,7 @@ def _parse_flags(
     arguments: Sequence[str],
 ) -> dict[str, str]:
     """Return the flags that were given, by field; texts as they are."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"ugicm serve {service}",
         description=f"Run the {service} until SIGTERM or Ctrl-C.",
         epilog="Every setting is a flag, a variable of the environment, or a key of the file "
@@ -173,8 +179,13 @@ def _parse_flags(
             help=f"{item.setting.meaning}{shown} [{prefix}{item.name.upper()}]",
         )
     given, unknown = parser.parse_known_args(arguments)
-    names = [_flag(name) for name in known]
-    problems.extend(f"{text} is not a setting{_suggest(text, names)}" for text in unknown)
+    # What follows an unknown flag is its value, and no news.
+    strangers = [text for text in unknown if text.startswith("--")]
+    for text in strangers:
+        name = text.partition("=")[0].removeprefix("--").replace("-", "_")
+        problems.append(_unknown(name, known, _flag))
+    if unknown and not strangers:
+        problems.append(f"unexpected argument {unknown[0]!r}")
     return vars(given)
 
 
@@ -216,6 +227,7 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
+def _unknown(name: str, known: Iterable[str], describe: Callable[[str], str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    hint = f"; did you mean {describe(close[0])}?" if close else ""
+    return f"{describe(name)} is not a setting{hint}"

@@ -9,9 +9,9 @@ from contextlib import aclosing
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
+
 from ugicm.v1.types_pb2 import Failure
 from ugicm_codec import errors as codec_errors
-
 from ugicm_servicekit import errors
 
 __all__ = ["CODEC_STATUS", "STATUS", "StatusInterceptor", "StatusTable", "failure_of", "leaves"]
@@ -19,7 +19,7 @@ __all__ = ["CODEC_STATUS", "STATUS", "StatusInterceptor", "StatusTable", "failur
 _log = logging.getLogger(__name__)
 
 StatusTable: TypeAlias = Mapping[type[Exception], grpc.StatusCode]
-_Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Behaviour: TypeAlias = Callable[[Any, Any], Any]
 
 CODEC_STATUS: StatusTable = {

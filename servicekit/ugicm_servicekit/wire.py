@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from ugicm.v1 import types_pb2
 from ugicm_codec.errors import BadView
 from ugicm_codec.views import HUMAN, MACHINE, parse_view
-
 from ugicm_servicekit.errors import BadRequest
 
 __all__ = [
