@@ -1,7 +1,5 @@
 # Each target sets up what it needs in .venv, from nothing. See `make help`.
 
-SHELL := bash
-.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -14,7 +12,7 @@ TOOLS := constriction hypothesis import-linter mypy pytest pytest-asyncio pytest
 manifests = constraints.txt $(1:%=%/pyproject.toml)
 pip_install = .venv/bin/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX_URL),--extra-index-url "$(TORCH_INDEX_URL)")
-runtime = $(RUNTIME:%=-e ./%) -e "./client[demo]"
+runtime = $(RUNTIME:%=--editable ./%) --editable "./client[demo]"
 
 .PHONY: help
 help: ## list the targets
@@ -54,8 +52,10 @@ format: .venv/.development ## format the code, and fix what ruff can
 	.venv/bin/ruff format .
 
 .PHONY: clean
-clean: ## remove .venv and everything that was generated
-	git clean -dffqX
+clean: ## remove .venv, caches and what the demo and the benchmark wrote
+	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache \
+		demo-output bench-output
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.base:
 	@for python in $(or $(PYTHON),python3.11 python3.12 python3); do \
@@ -74,5 +74,6 @@ clean: ## remove .venv and everything that was generated
 .venv/.development: .venv/.base $(call manifests,$(RUNTIME) $(DEVELOPMENT))
 	@echo "Installing into .venv: a minute or two"
 	@$(pip_install) hatchling editables
-	@$(pip_install) --no-build-isolation $(runtime) $(DEVELOPMENT:%=-e ./%) -e "./protos[generate]" $(TOOLS)
+	@$(pip_install) --no-build-isolation $(runtime) \
+		$(DEVELOPMENT:%=--editable ./%) --editable "./protos[generate]" $(TOOLS)
 	@touch .venv/.runtime $@
