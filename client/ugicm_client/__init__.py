@@ -1,0 +1,1 @@
+"""Talk to the three services from Python, and the ``ugicm`` command."""

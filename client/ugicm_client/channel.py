@@ -1,0 +1,62 @@
+"""Connect to a service, and turn what gRPC reports into errors that one line explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import ClassVar, Self
+
+import grpc
+
+from ugicm_client.errors import ServiceRefused, ServiceUnavailable
+from ugicm_servicekit.channel import open_channel
+
+__all__ = ["ServiceClient"]
+
+_NAME_OF_STATUS = {status.value[0]: status.name for status in grpc.StatusCode}
+
+
+class ServiceClient:
+    """A connection to one service; the base of its clients.
+
+    Args:
+        address: ``host:port``.
+        timeout_seconds: for one answer; calls that stream have no limit.
+    """
+
+    service: ClassVar[str]
+
+    def __init__(self, address: str, *, timeout_seconds: float = 120.0) -> None:
+        self.address = address
+        self._timeout_seconds = timeout_seconds
+        self._channel = open_channel(address)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._channel.close()
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise ServiceUnavailable(
+                    f"no {self.service} answers at {self.address} "
+                    f"(ugicm serve {self.service} starts one)"
+                ) from error
+            raise self._refusal(error.code().value[0], error.details() or "") from error
+
+    def _refusal(self, code: int, message: str) -> ServiceRefused:
+        status = _NAME_OF_STATUS.get(code, str(code))
+        return ServiceRefused(
+            f"the {self.service} at {self.address} answered {status}: {message}", status=status
+        )

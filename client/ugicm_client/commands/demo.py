@@ -1,0 +1,8 @@
+"""``ugicm demo``."""
+
+import click
+
+
+@click.command()
+def demo() -> None:
+    """Run."""

@@ -1,0 +1,149 @@
+"""Options that several subcommands share, so that each means the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from ugicm_codec.errors import BadView
+from ugicm_codec.views import PRESETS, parse_view
+
+__all__ = [
+    "NamedView",
+    "Rate",
+    "force_option",
+    "json_option",
+    "machine_view_option",
+    "model_options",
+    "rate_of",
+    "rate_options",
+    "server_option",
+    "views_option",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class NamedView:
+    """A view with the word that file names use for it."""
+
+    name: str
+    number: float
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How many bytes to spend: a quality, a budget, or neither (the default quality)."""
+
+    quality: int | None
+    max_bytes: int | None
+
+
+def _parse_view(word: str) -> NamedView:
+    try:
+        number = parse_view(word)
+    except BadView as error:
+        raise click.BadParameter(str(error)) from error
+    return NamedView(word if word in PRESETS else f"view-{number:g}", number)
+
+
+def _parse_views(
+    ctx: click.Context, param: click.Parameter, words: tuple[str, ...]
+) -> tuple[NamedView, ...]:
+    return tuple(dict.fromkeys(_parse_view(word) for word in words))
+
+
+views_option = click.option(
+    "--view",
+    "views",
+    multiple=True,
+    default=("human",),
+    show_default=True,
+    metavar="human|machine|0..1",
+    callback=_parse_views,
+    help="For whom to decode; several times for several pictures.",
+)
+
+machine_view_option = click.option(
+    "--view",
+    default="machine",
+    show_default=True,
+    metavar="human|machine|0..1",
+    callback=lambda ctx, param, word: _parse_view(word).number,
+    help="For whom streams and frames are decoded.",
+)
+
+
+def rate_options(command: F) -> F:
+    """Add ``--quality`` and ``--max-bytes``; ``rate_of`` reads them."""
+    command = click.option(
+        "--max-bytes",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Instead of a quality: the best one whose stream has at most N bytes.",
+    )(command)
+    return click.option(
+        "-q",
+        "--quality",
+        type=click.IntRange(0, 100),
+        metavar="0..100",
+        help="0 is smallest, 100 is best; 50 if neither this nor --max-bytes is given.",
+    )(command)
+
+
+def rate_of(quality: int | None, max_bytes: int | None) -> Rate:
+    """Return what the two options ask for.
+
+    Raises:
+        click.UsageError: both were given.
+    """
+    if quality is not None and max_bytes is not None:
+        raise click.UsageError("--quality and --max-bytes exclude each other")
+    return Rate(quality, max_bytes)
+
+
+def model_options(command: F) -> F:
+    """Add ``--model`` and ``--device``."""
+    command = click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        help="Where PyTorch computes: cpu, cuda, cuda:1, ...",
+    )(command)
+    return click.option(
+        "--model",
+        default="default",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="A bundled model (see ugicm models) or a model file.",
+    )(command)
+
+
+force_option = click.option(
+    "-f", "--force", is_flag=True, help="Replace output files that exist; otherwise they are kept."
+)
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line, for programs."
+)
+
+_ADDRESS_OF = {
+    "encoder": "127.0.0.1:50051",
+    "decoder": "127.0.0.1:50052",
+    "analytics": "127.0.0.1:50053",
+}
+
+
+def server_option(service: str) -> Callable[[F], F]:
+    """Add ``--server``, the address of one of the three services."""
+    return click.option(
+        "--server",
+        default=_ADDRESS_OF[service],
+        show_default=True,
+        metavar="HOST:PORT",
+        help=f"Where the {service} answers.",
+    )

@@ -1,0 +1,37 @@
+"""``ugicm serve``: one of the three services, in this process."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from ugicm_client.errors import MissingPackage
+
+__all__ = ["serve"]
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="""\b
+Examples:
+  ugicm serve decoder
+  ugicm serve encoder --help        the encoder's own options""",
+)
+@click.argument("service", type=click.Choice(["encoder", "decoder", "analytics"]))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def serve(service: str, arguments: tuple[str, ...]) -> int:
+    """Run a service until it is interrupted.
+
+    ARGUMENTS go to the service, which explains them with --help.
+    """
+    package = f"ugicm_{service}"
+    try:
+        main = import_module(f"{package}.main").main
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingPackage(
+            f"the {service} service is not installed: pip install ugicm-{service}"
+        ) from error
+    return int(main(list(arguments)) or 0)

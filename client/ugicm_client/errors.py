@@ -1,0 +1,94 @@
+"""What the client refuses or cannot do.
+
+ClientError
+  + PictureError             a picture file cannot be used
+      x UnreadablePicture    not a picture, damaged, or samples without a defined range
+      x PictureTooLarge      more pixels than the limits allow
+      x UnwritablePicture    the file format cannot hold the picture, or is not known
+  x FileTooLarge             an input file has more bytes than are ever read into memory
+  x OutputExists             writing would destroy a file that is there
+  x SourceError              a folder or video gives no frames
+  x MissingPackage           a package that this command needs is not installed
+  + ServiceError             a service did not do what was asked
+      x ServiceUnavailable   nothing answers at the address
+      x ServiceRefused       the service answered with an error
+  x ProcessError             a process that was started here ended or never became ready
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ClientError",
+    "FileTooLarge",
+    "MissingPackage",
+    "OutputExists",
+    "PictureError",
+    "PictureTooLarge",
+    "ProcessError",
+    "ServiceError",
+    "ServiceRefused",
+    "ServiceUnavailable",
+    "SourceError",
+    "UnreadablePicture",
+    "UnwritablePicture",
+]
+
+
+class ClientError(Exception):
+    """The root of everything the client refuses or cannot do."""
+
+
+class PictureError(ClientError):
+    """A picture file cannot be used."""
+
+
+class UnreadablePicture(PictureError):
+    """The file is not a picture, is damaged, or has samples without a defined range."""
+
+
+class PictureTooLarge(PictureError):
+    """The picture has more pixels than the limits allow."""
+
+
+class UnwritablePicture(PictureError):
+    """The file format cannot hold the picture, or is not known."""
+
+
+class FileTooLarge(ClientError):
+    """An input file has more bytes than are ever read into memory."""
+
+
+class OutputExists(ClientError):
+    """Writing would destroy a file that is there."""
+
+
+class SourceError(ClientError):
+    """The folder or video gives no frames."""
+
+
+class MissingPackage(ClientError):
+    """A package that this command needs is not installed."""
+
+
+class ServiceError(ClientError):
+    """A service did not do what was asked."""
+
+
+class ServiceUnavailable(ServiceError):
+    """Nothing answers at the address."""
+
+
+class ServiceRefused(ServiceError):
+    """The service answered with an error.
+
+    Attributes:
+        status: the gRPC status by name, for example ``"NOT_FOUND"``.
+    """
+
+    def __init__(self, message: str, *, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ProcessError(ClientError):
+    """A process that was started here ended or never became ready."""
