@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import logging
+
+import grpc
+import pytest
+
+from tests.servicekit.harness import encoding, request
+from ugicm.v1 import encoder_pb2, types_pb2
+from ugicm_codec.errors import BitstreamError, CodecError, CorruptStream
+from ugicm_servicekit.errors import CallError, Overloaded, ServicekitError
+from ugicm_servicekit.status import CODEC_STATUS, STATUS, failure_of, leaves
+
+
+def test_every_error_of_the_codec_has_a_status():
+    assert set(CODEC_STATUS) == leaves(CodecError)
+
+
+def test_every_error_that_ends_a_call_has_a_status():
+    assert set(STATUS) == leaves(CodecError) | leaves(CallError)
+
+
+def test_bad_bytes_are_the_callers_argument_or_lost_data():
+    codes = {STATUS[error] for error in leaves(BitstreamError)}
+    assert codes == {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.DATA_LOSS}
+
+
+def test_leaves_have_no_subclasses():
+    assert leaves(CallError) < leaves(ServicekitError)
+    assert all(not error.__subclasses__() for error in leaves(ServicekitError))
+
+
+def raising(error: Exception):
+    async def handle(message):
+        raise error
+
+    return handle
+
+
+async def _refusal(error: Exception) -> grpc.aio.AioRpcError:
+    async with encoding(raising(error)) as running:
+        with pytest.raises(grpc.aio.AioRpcError) as unary:
+            await running.stub.Encode(request())
+        with pytest.raises(grpc.aio.AioRpcError) as streamed:
+            async for _ in running.stub.EncodeStream(iter([encoder_pb2.EncodeStreamRequest()])):
+                pass
+        assert streamed.value.code() is unary.value.code()
+        assert streamed.value.details() == unary.value.details()
+        return unary.value
+
+
+@pytest.mark.parametrize("kind", sorted(set(STATUS) - {Overloaded}, key=lambda kind: kind.__name__))
+async def test_a_domain_error_becomes_its_status_with_its_text(kind):
+    options = {"smallest": 9} if kind.__name__ == "BudgetTooSmall" else {}
+    refusal = await _refusal(kind("limit and value", **options))
+    assert refusal.code() is STATUS[kind]
+    assert refusal.details() == "limit and value"
+
+
+def test_a_subclass_has_the_status_of_its_parent():
+    table = {LookupError: grpc.StatusCode.NOT_FOUND}
+    assert failure_of(KeyError("key"), table, method="Encode").code == 5
+
+
+async def test_a_full_queue_tells_grpc_when_to_try_again():
+    refusal = await _refusal(Overloaded("full", retry_after_seconds=1.5))
+    assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert ("grpc-retry-pushback-ms", "1500") in tuple(refusal.trailing_metadata())
+
+
+async def test_an_unknown_error_is_internal_without_its_text(caplog):
+    with caplog.at_level(logging.ERROR):
+        refusal = await _refusal(ZeroDivisionError("secret"))
+    assert refusal.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in refusal.details()
+    assert all(record.exc_info[0] is ZeroDivisionError for record in caplog.records)
+    assert "/ugicm.v1.EncoderService/Encode failed" in caplog.messages
+
+
+async def test_the_server_goes_on_after_an_unknown_error():
+    answers = iter([ZeroDivisionError("once"), None])
+
+    async def handle(message):
+        error = next(answers)
+        if error is not None:
+            raise error
+        return encoder_pb2.EncodeResponse(stream=b"fine")
+
+    async with encoding(handle) as running:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running.stub.Encode(request())
+        assert (await running.stub.Encode(request())).stream == b"fine"
+
+
+async def test_a_handlers_own_abort_passes():
+    async with encoding() as running:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await running.stub.ListModels(types_pb2.ListModelsRequest())
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert caught.value.details() == "said by the handler itself"
+
+
+def test_an_item_fails_with_the_code_and_text_a_call_would_have():
+    failure = failure_of(CorruptStream("bad sum"), STATUS, method="EncodeStream")
+    assert failure == types_pb2.Failure(code=15, message="bad sum")
+
+
+def test_an_item_refused_by_a_full_queue_says_when_to_try_again():
+    failure = failure_of(Overloaded("full", retry_after_seconds=2.0), STATUS, method="Encode")
+    assert failure == types_pb2.Failure(code=8, message="full", retry_after_seconds=2.0)
