@@ -1,0 +1,292 @@
+"""The codec: pictures to streams, and streams to any view of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ugicm_codec.bitstream import read_stream, write_stream
+from ugicm_codec.entropy.fixedpoint import Product, float64_product, int8_product
+from ugicm_codec.entropy.hyperprior import CodedLatents
+from ugicm_codec.errors import (
+    BadImage,
+    BadQuality,
+    BudgetTooSmall,
+    CorruptStream,
+    ImageTooLarge,
+    LatentsMismatch,
+    WrongModel,
+)
+from ugicm_codec.limits import Limits
+from ugicm_codec.models.bmshj2018 import LATENT_STRIDE
+from ugicm_codec.models.hyperprior import HyperpriorModel
+from ugicm_codec.models.modelfile import ModelInfo, read_model_file
+from ugicm_codec.views import HUMAN, parse_view
+
+__all__ = ["Codec", "Image", "Latents"]
+
+# A picture: (H, W, 3), RGB.
+Image = NDArray[np.uint8]
+
+# Pictures up to 2048x2048 are transformed whole, larger ones in tiles of that size.
+_TILE_SIDE = 2048 // LATENT_STRIDE
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """A stream's exact integers, from which any view is synthesised.
+
+    Attributes:
+        integers: ``(h, w, M)`` int16, read-only.
+        quality_step: the step whose gains they carry.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+    """
+
+    integers: NDArray[np.int16]
+    quality_step: int
+    height: int
+    width: int
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory the integers take."""
+        return self.integers.nbytes
+
+
+class Codec:
+    """Encodes and decodes with one model on one device; safe to share between threads."""
+
+    def __init__(self, model: HyperpriorModel, info: ModelInfo, limits: Limits) -> None:
+        self._model = model
+        self._limits = limits
+        self.model = info
+
+    @classmethod
+    def load(
+        cls,
+        name: str = "default",
+        device: str = "cpu",
+        *,
+        limits: Limits | None = None,
+        precision: torch.dtype | None = None,
+        products: Sequence[Product] = (int8_product, float64_product),
+    ) -> Codec:
+        """Load a bundled model by name or a model file by path.
+
+        Args:
+            device: as PyTorch names it; latents are the same on every device.
+            precision: of the transforms; bfloat16 where the device computes in it, else float32.
+            products: integer arithmetic to choose from, fastest first; the first that is exact
+                on the device is taken.
+
+        Raises:
+            ModelError: the model is unknown, damaged, or cannot run here.
+        """
+        where = torch.device(device)
+        model_file = read_model_file(name)
+        model = HyperpriorModel.build(
+            model_file,
+            device=where,
+            precision=precision or _best_precision(where),
+            tile_side=_TILE_SIDE,
+            products=products,
+        )
+        return cls(model, model_file.info, limits or Limits())
+
+    def encode(
+        self, image: Image, quality: int | None = None, *, max_bytes: int | None = None
+    ) -> bytes:
+        """Return the stream of one picture.
+
+        Args:
+            image: ``(H, W, 3)`` uint8, RGB.
+            quality: 0 (smallest) to 100 (best); 50 where neither it nor ``max_bytes`` is given.
+            max_bytes: instead of a quality: the best quality whose stream has at most so many.
+
+        Raises:
+            BadImage: the array has another form.
+            ImageTooLarge: it exceeds the limits.
+            BadQuality: ``quality`` is out of range, or given together with ``max_bytes``.
+            BudgetTooSmall: not even the smallest stream has ``max_bytes``.
+        """
+        if max_bytes is None:
+            return self.encode_batch([image], 50 if quality is None else quality)[0]
+        if quality is not None:
+            raise BadQuality("give a quality or max_bytes, not both")
+        self._check_image(image)
+        return self._encode_within(image, max_bytes)
+
+    def encode_batch(self, images: Sequence[Image], quality: int = 50) -> list[bytes]:
+        """Return the streams of several pictures; pictures of one size share the transform.
+
+        Raises:
+            CodecError: as ``encode``.
+        """
+        step = self._step(quality)
+        for image in images:
+            self._check_image(image)
+        streams: list[bytes] = [b""] * len(images)
+        for indexes in _same_shape([image.shape for image in images]):
+            with torch.inference_mode():
+                y = self._model.analyse(np.stack([images[index] for index in indexes]))
+            for index, one in zip(indexes, y, strict=True):
+                streams[index] = self._code(one, step, images[index].shape)
+        return streams
+
+    def decode(self, stream: bytes, view: float | str = HUMAN) -> Image:
+        """Return one view of a stream.
+
+        Args:
+            stream: what ``encode`` returned.
+            view: 0 or ``"human"`` to 1 or ``"machine"``.
+
+        Raises:
+            BadView: ``view`` is out of range.
+            BitstreamError: the bytes are damaged or foreign.
+            WrongModel: the stream was coded for other latents.
+        """
+        return self.decode_views(stream, [view])[0]
+
+    def decode_views(self, stream: bytes, views: Sequence[float | str]) -> list[Image]:
+        """Return several views of one stream, whose latents are decoded once.
+
+        Raises:
+            CodecError: as ``decode``.
+        """
+        numbers = [parse_view(view) for view in views]
+        latents = self.decode_latents(stream)
+        # One after the other, so that a view's pixels do not depend on which others are asked for.
+        return [self.synthesise([latents], [view])[0] for view in numbers]
+
+    def decode_batch(self, streams: Sequence[bytes], views: Sequence[float | str]) -> list[Image]:
+        """Return one view of each stream; pictures of one size share the transform.
+
+        Raises:
+            CodecError: as ``decode``.
+        """
+        numbers = [parse_view(view) for view in views]
+        return self.synthesise([self.decode_latents(stream) for stream in streams], numbers)
+
+    def decode_latents(self, stream: bytes) -> Latents:
+        """Return a stream's integers, the same on every machine.
+
+        Raises:
+            BitstreamError: the bytes are damaged or foreign.
+            WrongModel: the stream was coded for other latents.
+        """
+        parsed = read_stream(stream, self._limits)
+        header = parsed.header
+        if header.latents_id != self.model.latents_id:
+            raise WrongModel(
+                f"the stream needs latents id {header.latents_id.hex()}, "
+                f"model {self.model.name} has {self.model.latents_id.hex()}"
+            )
+        if header.quality_step >= self.model.quality_steps:
+            raise CorruptStream(
+                f"the model has {self.model.quality_steps} quality steps, "
+                f"the stream names step {header.quality_step}"
+            )
+        coded = CodedLatents(parsed.hyper, parsed.latents, header.latents_crc)
+        h, w = (-(-side // LATENT_STRIDE) for side in (header.height, header.width))
+        integers = self._model.coder.decode(coded, h, w)
+        if integers is None:
+            raise LatentsMismatch("the decoded latents are not those that the encoder coded")
+        integers.setflags(write=False)
+        return Latents(integers, header.quality_step, header.height, header.width)
+
+    def synthesise(self, latents: Sequence[Latents], views: Sequence[float | str]) -> list[Image]:
+        """Return one picture of each latents and view; equal sizes share the transform.
+
+        Raises:
+            BadView: a view is out of range.
+            ValueError: the two sequences differ in length.
+        """
+        if len(latents) != len(views):
+            raise ValueError(f"one view for each latents, got {len(views)} for {len(latents)}")
+        numbers = [parse_view(view) for view in views]
+        images: list[Image | None] = [None] * len(latents)
+        for indexes in _same_shape([item.integers.shape for item in latents]):
+            with torch.inference_mode():
+                pictures = self._model.synthesise(
+                    [latents[index].integers for index in indexes],
+                    [latents[index].quality_step for index in indexes],
+                    [numbers[index] for index in indexes],
+                )
+            for index, picture in zip(indexes, pictures, strict=True):
+                item = latents[index]
+                images[index] = np.ascontiguousarray(picture[: item.height, : item.width])
+        return [image for image in images if image is not None]
+
+    def _encode_within(self, image: Image, max_bytes: int) -> bytes:
+        with torch.inference_mode():
+            y = self._model.analyse(image[None])[0]
+        best = self._code(y, 0, image.shape)
+        if len(best) > max_bytes:
+            raise BudgetTooSmall(
+                f"the smallest stream of this picture has {len(best)} bytes, "
+                f"the budget is {max_bytes}",
+                smallest=len(best),
+            )
+        low, high = 0, self.model.quality_steps - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            stream = self._code(y, middle, image.shape)
+            if len(stream) <= max_bytes:
+                best, low = stream, middle
+            else:
+                high = middle - 1
+        return best
+
+    def _code(self, y: torch.Tensor, step: int, shape: tuple[int, ...]) -> bytes:
+        with torch.inference_mode():
+            integers, hyper = self._model.quantise(y, step)
+            coded = self._model.coder.encode(integers, hyper)
+        return write_stream(
+            latents_id=self.model.latents_id,
+            height=shape[0],
+            width=shape[1],
+            quality_step=step,
+            latents_crc=coded.checksum,
+            hyper=coded.hyper,
+            latents=coded.latents,
+        )
+
+    def _step(self, quality: int) -> int:
+        is_integer = isinstance(quality, int | np.integer) and not isinstance(quality, bool)
+        if not is_integer or not 0 <= quality <= 100:
+            raise BadQuality(f"quality is an integer from 0 to 100, got {quality!r}")
+        return (int(quality) * (self.model.quality_steps - 1) + 50) // 100
+
+    def _check_image(self, image: Image) -> None:
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            kind = getattr(image, "dtype", type(image).__name__)
+            raise BadImage(f"a picture is a uint8 array, got {kind}")
+        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise BadImage(f"a picture has shape (H, W, 3) and pixels, got {image.shape}")
+        height, width = image.shape[:2]
+        limits = self._limits
+        if max(height, width) > limits.max_side or height * width > limits.max_pixels:
+            raise ImageTooLarge(
+                f"at most {limits.max_pixels} pixels and {limits.max_side} along a side, "
+                f"got {height}x{width}"
+            )
+
+
+def _same_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, shape in enumerate(shapes):
+        groups.setdefault(shape, []).append(index)
+    return list(groups.values())
+
+
+def _best_precision(device: torch.device) -> torch.dtype:
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.bfloat16 if native else torch.float32

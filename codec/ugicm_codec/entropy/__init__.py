@@ -1,0 +1,1 @@
+"""Everything between latents and coded bytes: integer networks and the coder."""

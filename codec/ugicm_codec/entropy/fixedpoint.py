@@ -1,0 +1,212 @@
+"""Runs the networks between coded symbols and table indexes on integers, equal on every machine.
+
+Float networks round differently from one machine, thread count or batch to the next, and one
+different table index ruins the rest of a stream (Ballé et al., ICLR 2019). Here every product is
+an exact integer: activations and weights are bounded, sums stay below what the arithmetic holds
+exactly in any order, and rescaling is by powers of two.
+
+One layer is a 3x3 convolution of stride 1, as gather and matrix product; doubling the resolution
+is the same layer with four times the channels, moved into space (a transposed 5x5 convolution of
+stride 2 has exactly this form).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ugicm_codec.errors import InexactArithmetic
+
+__all__ = [
+    "ACTIVATION_LIMIT",
+    "WEIGHT_LIMIT",
+    "FixedPointLayer",
+    "FixedPointNetwork",
+    "Product",
+    "exact_product",
+    "float64_product",
+    "int8_product",
+]
+
+# Two signed digits of 7 bits, 128 a + b with a and b in [-64, 63], reach from -8256 to 8127.
+ACTIVATION_LIMIT = 8127
+WEIGHT_LIMIT = 8127
+
+_TAPS = 9
+# Rows of a gathered matrix are processed in chunks of about this many elements.
+_CHUNK_ELEMENTS = 2**22
+# Sums of products must stay below this bound to be exact in float64 in any order.
+_FLOAT64_EXACT = 2**53
+# The same for int32 sums of products of two 7-bit digits.
+_INT8_MAX_DEPTH = 2**31 // 64**2
+
+Product = Callable[[Tensor, "FixedPointLayer"], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPointLayer:
+    """One integer convolution.
+
+    Attributes:
+        weight: ``(9 * in_channels, columns)`` int16, taps in raster order outermost; columns are
+            ``out_channels``, or ``4 * out_channels`` ordered (row, column, channel) when
+            upsampling.
+        bias: ``(columns,)`` int64, in units of the products.
+        shift: bits dropped, with rounding, from products to get activations; the last layer's
+            products are used as they are, and its shift is 0.
+        upsample: whether the output has twice the height and width.
+        digits: the weight's (high, low) 7-bit digits, int8.
+        weight64: the weight in float64.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    shift: int
+    upsample: bool
+    digits: tuple[Tensor, Tensor]
+    weight64: Tensor
+
+    @classmethod
+    def build(cls, *, weight: Tensor, bias: Tensor, shift: int, upsample: bool) -> FixedPointLayer:
+        """Check the bounds that make the layer exact.
+
+        Raises:
+            ValueError: a weight is too large, or a sum could leave what float64 holds exactly.
+        """
+        rows, columns = weight.shape
+        if rows % _TAPS or bias.shape != (columns,) or columns % (4 if upsample else 1):
+            raise ValueError(f"a layer of {rows}x{columns} has no form")
+        if int(weight.abs().max()) > WEIGHT_LIMIT:
+            raise ValueError(f"weights go up to {WEIGHT_LIMIT}, got {int(weight.abs().max())}")
+        largest = weight.long().abs().sum(0).max() * ACTIVATION_LIMIT + bias.abs().max()
+        if int(largest) >= _FLOAT64_EXACT or not 0 <= shift < 53:
+            raise ValueError(f"sums reach {int(largest)}, the limit is 2**53")
+        low = ((weight.long() + 64) & 127) - 64
+        high = (weight.long() - low) >> 7
+        return cls(
+            weight=weight,
+            bias=bias,
+            shift=shift,
+            upsample=upsample,
+            digits=(high.to(torch.int8).contiguous(), low.to(torch.int8).contiguous()),
+            weight64=weight.to(torch.float64),
+        )
+
+    def activate(self, sums: Tensor) -> Tensor:
+        """Turn sums into the next layer's activations, in place: rounded, halves up, rectified."""
+        rounded = sums.add_(1 << self.shift >> 1).bitwise_right_shift_(self.shift)
+        return rounded.clamp_(0, ACTIVATION_LIMIT).to(torch.int16)
+
+    def to(self, device: torch.device) -> FixedPointLayer:
+        """Return the layer on ``device``."""
+        return FixedPointLayer(
+            weight=self.weight.to(device),
+            bias=self.bias.to(device),
+            shift=self.shift,
+            upsample=self.upsample,
+            digits=(self.digits[0].to(device), self.digits[1].to(device)),
+            weight64=self.weight64.to(device),
+        )
+
+
+class FixedPointNetwork:
+    """A chain of fixed-point layers with rectified activations between them."""
+
+    def __init__(self, layers: Sequence[FixedPointLayer], product: Product) -> None:
+        self._layers = tuple(layers)
+        self._product = product
+
+    def __call__(self, values: Tensor, finish: Callable[[Tensor], Tensor]) -> Tensor:
+        """Run the network.
+
+        Args:
+            values: ``(N, H, W, C)`` int16.
+            finish: applied to the last layer's sums, int64, some rows at a time, so that they
+                never stand in memory whole; works on each number alone.
+
+        Returns:
+            ``(N, s H, s W, O)`` of what ``finish`` returns; ``s`` is 2 to the number of
+            upsampling layers.
+        """
+        x = values.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        for layer in self._layers[:-1]:
+            x = self._convolve(x, layer, layer.activate)
+        return self._convolve(x, self._layers[-1], finish)
+
+    def _convolve(
+        self, x: Tensor, layer: FixedPointLayer, finish: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        batch, height, width, channels = x.shape
+        padded = functional.pad(x, (0, 0, 1, 1, 1, 1))
+        columns = layer.bias.shape[0]
+        rows_at_once = max(1, _CHUNK_ELEMENTS // (batch * width * _TAPS * channels))
+        parts = []
+        for top in range(0, height, rows_at_once):
+            rows = min(rows_at_once, height - top)
+            taps = [
+                padded[:, top + dy : top + dy + rows, dx : dx + width]
+                for dy in range(3)
+                for dx in range(3)
+            ]
+            gathered = torch.cat(taps, dim=3).reshape(-1, _TAPS * channels)
+            sums = self._product(gathered, layer).add_(layer.bias)
+            parts.append(finish(sums).view(batch, rows, width, columns))
+        out = torch.cat(parts, dim=1)
+        if not layer.upsample:
+            return out
+        spread = out.view(batch, height, width, 2, 2, columns // 4).permute(0, 1, 3, 2, 4, 5)
+        return spread.reshape(batch, 2 * height, 2 * width, columns // 4)
+
+
+def float64_product(gathered: Tensor, layer: FixedPointLayer) -> Tensor:
+    """Multiply exactly in float64: every partial sum is an integer below 2**53."""
+    return (gathered.to(torch.float64) @ layer.weight64).to(torch.int64)
+
+
+def int8_product(gathered: Tensor, layer: FixedPointLayer) -> Tensor:
+    """Multiply exactly by 7-bit digits in int8 with int32 sums.
+
+    Operands stay in [-64, 63]: with all 8 bits some instruction sets saturate pairs of products.
+    """
+    high_weight, low_weight = layer.digits
+    low = ((gathered + 64) & 127) - 64
+    high = ((gathered - low) >> 7).to(torch.int8)
+    low = low.to(torch.int8)
+    middle = torch._int_mm(high, low_weight).to(torch.int64)
+    middle += torch._int_mm(low, high_weight)
+    sums = torch._int_mm(high, high_weight).to(torch.int64)
+    return sums.mul_(128).add_(middle).mul_(128).add_(torch._int_mm(low, low_weight))
+
+
+def exact_product(layers: Sequence[FixedPointLayer], candidates: Sequence[Product]) -> Product:
+    """Return the first candidate that is exact for these layers on their device.
+
+    Raises:
+        InexactArithmetic: none is.
+    """
+    for product in candidates:
+        if all(_is_exact(product, layer) for layer in layers):
+            return product
+    raise InexactArithmetic("no matrix product of this machine is exact")
+
+
+def _is_exact(product: Product, layer: FixedPointLayer) -> bool:
+    depth = layer.weight.shape[0]
+    if product is int8_product and depth > _INT8_MAX_DEPTH:
+        return False
+    # Extremes of both signs in every position, and a pattern that fills both digits.
+    generator = torch.Generator().manual_seed(depth)
+    probe = torch.randint(-ACTIVATION_LIMIT, ACTIVATION_LIMIT + 1, (32, depth), generator=generator)
+    probe[0], probe[1] = ACTIVATION_LIMIT, -ACTIVATION_LIMIT
+    probe[2] = torch.where(layer.weight[:, 0].cpu() < 0, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+    probe = probe.to(torch.int16)
+    expected = probe.long() @ layer.weight.cpu().long()
+    try:
+        got = product(probe.to(layer.weight.device), layer)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return torch.equal(got.cpu(), expected)

@@ -1,0 +1,91 @@
+"""Codes latents under a scale hyperprior: hyper-latents first, then latents with their tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ugicm_codec.bitstream import latents_checksum
+from ugicm_codec.entropy import rans
+from ugicm_codec.entropy.fixedpoint import FixedPointNetwork
+from ugicm_codec.entropy.rans import CodingTables
+
+__all__ = ["CodedLatents", "HyperpriorCoder"]
+
+
+@dataclass(frozen=True)
+class CodedLatents:
+    """Two coded sections and the checksum of what they hold."""
+
+    hyper: bytes
+    latents: bytes
+    checksum: int
+
+
+@dataclass(frozen=True, eq=False)
+class HyperpriorCoder:
+    """The exact entropy model of one model file.
+
+    Attributes:
+        network: hyper-latents to scales, on ``device``.
+        thresholds: ``(tables - 1,)`` int64, ascending: a latent's table is the number of
+            thresholds below its scale.
+        latent_tables: one row per scale.
+        hyper_tables: one row per hyper-latent channel.
+    """
+
+    network: FixedPointNetwork
+    thresholds: Tensor
+    latent_tables: CodingTables
+    hyper_tables: CodingTables
+
+    def encode(self, latents: NDArray[np.int16], hyper: NDArray[np.int16]) -> CodedLatents:
+        """Code one picture.
+
+        Args:
+            latents: ``(h, w, M)``.
+            hyper: ``(ceil(h/4), ceil(w/4), C)``.
+        """
+        indexes = self._table_indexes(hyper, latents.shape[0], latents.shape[1])
+        return CodedLatents(
+            hyper=rans.encode(hyper.ravel(), self._channel_indexes(hyper), self.hyper_tables),
+            latents=rans.encode(latents.ravel(), indexes.ravel(), self.latent_tables),
+            checksum=_checksum(hyper, latents),
+        )
+
+    def decode(self, coded: CodedLatents, height: int, width: int) -> NDArray[np.int16] | None:
+        """Return ``(height, width, M)``, or None where the checksum differs.
+
+        Raises:
+            CorruptStream: a section cannot be decoded.
+        """
+        shape = (-(-height // 4), -(-width // 4), self.hyper_tables.offset.size)
+        empty = np.empty(shape, np.int16)
+        hyper = rans.decode(coded.hyper, self._channel_indexes(empty), self.hyper_tables)
+        hyper = hyper.reshape(shape)
+        indexes = self._table_indexes(hyper, height, width)
+        flat = rans.decode(coded.latents, indexes.ravel(), self.latent_tables)
+        latents = flat.reshape(indexes.shape)
+        return latents if _checksum(hyper, latents) == coded.checksum else None
+
+    def _channel_indexes(self, hyper: NDArray[np.int16]) -> NDArray[np.uint8]:
+        channels = np.arange(hyper.shape[2], dtype=np.uint8)
+        return np.broadcast_to(channels, hyper.shape).reshape(-1)
+
+    def _table_indexes(
+        self, hyper: NDArray[np.int16], height: int, width: int
+    ) -> NDArray[np.uint8]:
+        device = self.thresholds.device
+        indexes = self.network(torch.from_numpy(hyper)[None].to(device), self._tables_of)
+        return np.ascontiguousarray(indexes[0, :height, :width].cpu().numpy())
+
+    def _tables_of(self, scales: Tensor) -> Tensor:
+        return torch.bucketize(scales, self.thresholds, out_int32=True).to(torch.uint8)
+
+
+def _checksum(hyper: NDArray[np.int16], latents: NDArray[np.int16]) -> int:
+    return latents_checksum(hyper.astype("<i2").tobytes(), latents.astype("<i2").tobytes())

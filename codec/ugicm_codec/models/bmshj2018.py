@@ -1,0 +1,155 @@
+"""The scale hyperprior of Ballé et al. (ICLR 2018) with a view-conditioned synthesis (PCDM).
+
+Signal flow (``*`` and ``/`` are the quality step's gains, outside the entropy path)::
+
+    x -> g_a -> y -> * gain -> round -> y_hat --------> / gain -> g_s(view) -> x_hat
+                        |               ^ table index
+                        +-> h_a -> round -> z_hat -> h_s
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ugicm_codec.models.layers import GDN, ViewEmbedding, ViewTerm, deconvolution, downsampling
+
+__all__ = [
+    "LATENT_STRIDE",
+    "Analysis",
+    "Bmshj2018Config",
+    "ConditionalSynthesis",
+    "HyperAnalysis",
+    "HyperSynthesis",
+]
+
+# Pixels of the picture per latent, and latents per hyper-latent, along each side.
+LATENT_STRIDE = 16
+HYPER_STRIDE = 4
+
+
+@dataclass(frozen=True)
+class Bmshj2018Config:
+    """The sizes that make one bmshj2018 network.
+
+    Attributes:
+        channels: ``N``, the transforms' width; CompressAI uses 128 or 192.
+        latent_channels: ``M``, the latents' channels; CompressAI uses 192 or 320.
+        view_features: width of the view's embedding; 512 in the published code.
+        view_octaves: number of sine and cosine pairs of the view; 10 in the published code.
+    """
+
+    channels: int
+    latent_channels: int
+    view_features: int
+    view_octaves: int
+
+
+class Analysis(nn.Sequential):
+    """Turn a picture into latents (``g_a``).
+
+    ``(N, 3, H, W)`` in [0, 1] to ``(N, M, ceil(H/16), ceil(W/16))``.
+    """
+
+    def __init__(self, config: Bmshj2018Config) -> None:
+        n, m = config.channels, config.latent_channels
+        super().__init__(
+            downsampling(3, n),
+            GDN(n),
+            downsampling(n, n),
+            GDN(n),
+            downsampling(n, n),
+            GDN(n),
+            downsampling(n, m),
+        )
+
+
+class ConditionalSynthesis(nn.Module):
+    """Turn latents into a picture for one view (``g_s`` with a PCDM in every block).
+
+    The view's term is added to each transposed convolution's output, before the inverse GDN, so
+    that it is one vector per picture and one batch can mix views (Yin et al., AAAI 2025, Eq. 8).
+    """
+
+    def __init__(self, config: Bmshj2018Config) -> None:
+        super().__init__()
+        n, m = config.channels, config.latent_channels
+        self.embedding = ViewEmbedding(config.view_features, config.view_octaves)
+        self.deconvolutions = nn.ModuleList(
+            [deconvolution(m, n), deconvolution(n, n), deconvolution(n, n)]
+        )
+        self.output = deconvolution(n, 3, bias=False)
+        self.output_bias = nn.Parameter(torch.zeros(3, 1, 1))
+        self.normalisations = nn.ModuleList([GDN(n, inverse=True) for _ in range(3)])
+        self.view_terms = nn.ModuleList(
+            [ViewTerm(config.view_features, channels) for channels in (n, n, n, 3)]
+        )
+
+    def terms(self, view: Tensor) -> list[Tensor]:
+        """Return the view's term of each block, ``(N, C, 1, 1)`` each; ``view`` is ``(N,)``.
+
+        The last one, for the output, includes the output's bias.
+        """
+        embedding = self.embedding(view)
+        *inner, output = (term(embedding) for term in self.view_terms)
+        return [*inner, output + self.output_bias]
+
+    def forward(self, y_hat: Tensor, terms: list[Tensor]) -> Tensor:
+        """Reconstruct pictures.
+
+        Args:
+            y_hat: ``(N, M, h, w)``, latents divided by their gains.
+            terms: what ``terms(view)`` returned for these pictures' views. The last one decides
+                the output's precision: in bfloat16, values near 1 are coarser than a grey level.
+
+        Returns:
+            ``(N, 3, 16 h, 16 w)``, RGB, nominally in [0, 1]; not clamped.
+        """
+        x = y_hat
+        for deconvolve, normalise, term in zip(
+            self.deconvolutions, self.normalisations, terms, strict=False
+        ):
+            x = normalise(deconvolve(x).add_(term.to(x.dtype)))
+        return self.output(x) + terms[-1]  # type: ignore[no-any-return]
+
+
+class HyperAnalysis(nn.Sequential):
+    """Summarise the latents' magnitudes (``h_a``).
+
+    ``(N, M, h, w)`` scaled latents to ``(N, N_channels, ceil(h/4), ceil(w/4))``.
+    """
+
+    def __init__(self, config: Bmshj2018Config) -> None:
+        n, m = config.channels, config.latent_channels
+        super().__init__(
+            nn.Conv2d(m, n, kernel_size=3, padding=1),
+            nn.ReLU(),
+            downsampling(n, n),
+            nn.ReLU(),
+            downsampling(n, n),
+        )
+
+    def forward(self, y: Tensor) -> Tensor:
+        result: Tensor = super().forward(torch.abs(y))  # type: ignore[no-untyped-call]
+        return result
+
+
+class HyperSynthesis(nn.Sequential):
+    """Predict the latents' scales from the hyper-latents (``h_s``), in floating point.
+
+    Training uses this; streams are coded with its fixed-point export
+    (``ugicm_codec.entropy.fixedpoint``). ``(N, N_channels, a, b)`` to ``(N, M, 4 a, 4 b)``, > 0
+    only after the scale tables' lower bound.
+    """
+
+    def __init__(self, config: Bmshj2018Config) -> None:
+        n, m = config.channels, config.latent_channels
+        super().__init__(
+            deconvolution(n, n),
+            nn.ReLU(),
+            deconvolution(n, n),
+            nn.ReLU(),
+            nn.Conv2d(n, m, kernel_size=3, padding=1),
+        )

@@ -1,0 +1,220 @@
+"""A loaded bmshj2018 model: transforms in the device's best precision, entropy model exact."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ugicm_codec.entropy.fixedpoint import (
+    FixedPointLayer,
+    FixedPointNetwork,
+    Product,
+    exact_product,
+)
+from ugicm_codec.entropy.hyperprior import HyperpriorCoder
+from ugicm_codec.entropy.rans import MAX_VALUE, CodingTables
+from ugicm_codec.errors import BadModelFile
+from ugicm_codec.models.bmshj2018 import (
+    LATENT_STRIDE,
+    Analysis,
+    ConditionalSynthesis,
+    HyperAnalysis,
+)
+from ugicm_codec.models.modelfile import ENTROPY_PREFIX, ModelFile
+from ugicm_codec.models.tiling import tiles
+
+__all__ = ["HyperpriorModel"]
+
+# Latents around a tile that its result depends on: with them, tiles and the whole picture agree.
+# g_a reaches 30 pixels, less than 2 latents; g_s reaches less than 2 latents.
+_MARGIN = 2
+
+# Views whose terms are kept, so that only a view's first picture pays for its embedding.
+_KEPT_VIEWS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class HyperpriorModel:
+    """The networks and tables of one model file on one device; holds no state between calls.
+
+    Attributes:
+        gain: ``(steps, M)`` float32; latents are multiplied by a step's row before rounding.
+        inverse_gain: ``(steps, M)`` float32, for the synthesis.
+        precision: of the transforms.
+        tile_side: latents along a tile's side; larger pictures are transformed in tiles.
+    """
+
+    analysis: Analysis
+    synthesis: ConditionalSynthesis
+    hyper_analysis: HyperAnalysis
+    coder: HyperpriorCoder
+    gain: Tensor
+    inverse_gain: Tensor
+    device: torch.device
+    precision: torch.dtype
+    tile_side: int
+
+    @classmethod
+    def build(
+        cls,
+        file: ModelFile,
+        *,
+        device: torch.device,
+        precision: torch.dtype,
+        tile_side: int,
+        products: Sequence[Product],
+    ) -> HyperpriorModel:
+        """Build the model and prove its integer arithmetic exact on ``device``.
+
+        Raises:
+            BadModelFile: a tensor is missing or has another shape.
+            InexactArithmetic: none of ``products`` is exact on the device.
+        """
+        analysis = Analysis(file.config)
+        synthesis = ConditionalSynthesis(file.config)
+        hyper_analysis = HyperAnalysis(file.config)
+        entropy = file.part(ENTROPY_PREFIX)
+        try:
+            # Pictures enter as integers from 0 to 255, which bfloat16 holds exactly.
+            weights = file.part("g_a.")
+            weights["0.weight"] /= 255.0
+            analysis.load_state_dict(weights)
+            synthesis.load_state_dict(file.part("g_s."))
+            hyper_analysis.load_state_dict(file.part("h_a."))
+            coder = _build_coder(entropy, device, products)
+            gain, inverse_gain = entropy["gain"], entropy["inverse_gain"]
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise BadModelFile(f"{file.info.name} is incomplete: {reason}") from error
+        for module in (analysis, synthesis, hyper_analysis):
+            module.requires_grad_(False).eval().to(device=device)
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # What a view adds stays in float32: the last term decides the output's precision.
+        analysis.to(dtype=precision)
+        synthesis.deconvolutions.to(dtype=precision)
+        synthesis.normalisations.to(dtype=precision)
+        synthesis.output.to(dtype=precision)
+        return cls(
+            analysis=analysis,
+            synthesis=synthesis,
+            hyper_analysis=hyper_analysis,
+            coder=coder,
+            gain=gain.to(device),
+            inverse_gain=inverse_gain.to(device),
+            device=device,
+            precision=precision,
+            tile_side=tile_side,
+        )
+
+    def analyse(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """Return the latents before gains, ``(N, M, h, w)`` float32.
+
+        Args:
+            pictures: ``(N, H, W, 3)``; edges are repeated up to multiples of 16.
+        """
+        height, width = pictures.shape[1:3]
+        bottom, right = -height % LATENT_STRIDE, -width % LATENT_STRIDE
+        if bottom or right:
+            pictures = np.pad(pictures, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
+        whole = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+        h, w = whole.shape[2] // LATENT_STRIDE, whole.shape[3] // LATENT_STRIDE
+        channels = self.gain.shape[1]
+        out = torch.empty((len(pictures), channels, h, w), device=self.device)
+        out = out.to(memory_format=torch.channels_last)
+        for tile in tiles(h, w, side=self.tile_side, margin=_MARGIN):
+            rows, columns = tile.rows, tile.columns
+            part = whole[..., rows.outer(LATENT_STRIDE), columns.outer(LATENT_STRIDE)]
+            y = self.analysis(part.to(self.device).to(self.precision))
+            out[..., rows.kept(1), columns.kept(1)] = y[
+                ..., rows.kept_of_outer(1), columns.kept_of_outer(1)
+            ]
+        return out
+
+    def quantise(self, y: Tensor, step: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """Return one picture's integers at a quality step: latents and hyper-latents.
+
+        Args:
+            y: ``(M, h, w)`` from ``analyse``.
+
+        Returns:
+            ``(h, w, M)`` and ``(ceil(h/4), ceil(w/4), N_channels)``.
+        """
+        scaled = y[None] * self.gain[step][:, None, None]
+        z = self.hyper_analysis(scaled)
+        return _integers(scaled), _integers(z)
+
+    def synthesise(
+        self, latents: Sequence[NDArray[np.int16]], steps: Sequence[int], views: Sequence[float]
+    ) -> NDArray[np.uint8]:
+        """Return pictures ``(N, 16 h, 16 w, 3)`` of latents ``(h, w, M)`` of one size.
+
+        Args:
+            latents: the integers of each picture.
+            steps: each picture's quality step.
+            views: each picture's view in [0, 1].
+        """
+        terms = self._terms(views)
+        scale = self.inverse_gain[list(steps)][:, None, None, :]
+        integers = torch.from_numpy(np.stack(latents)).to(self.device)
+        h, w = integers.shape[1:3]
+        out = np.empty((len(latents), h * LATENT_STRIDE, w * LATENT_STRIDE, 3), np.uint8)
+        for tile in tiles(h, w, side=self.tile_side, margin=_MARGIN):
+            rows, columns = tile.rows, tile.columns
+            y_hat = integers[:, rows.outer(1), columns.outer(1)] * scale
+            picture = self.synthesis(y_hat.to(self.precision).permute(0, 3, 1, 2), terms)
+            kept = picture[
+                ..., rows.kept_of_outer(LATENT_STRIDE), columns.kept_of_outer(LATENT_STRIDE)
+            ]
+            grey = kept.clamp_(0.0, 1.0).mul_(255.0).round_().to(torch.uint8)
+            out[:, rows.kept(LATENT_STRIDE), columns.kept(LATENT_STRIDE)] = (
+                grey.permute(0, 2, 3, 1).cpu().numpy()
+            )
+        return out
+
+    def _terms(self, views: Sequence[float]) -> list[Tensor]:
+        of_each = [self._terms_of_view(view) for view in views]
+        return [torch.cat(block) for block in zip(*of_each, strict=True)]
+
+    @functools.lru_cache(maxsize=_KEPT_VIEWS)  # noqa: B019
+    def _terms_of_view(self, view: float) -> list[Tensor]:
+        return self.synthesis.terms(torch.tensor([view], device=self.device))
+
+
+def _integers(values: Tensor) -> NDArray[np.int16]:
+    rounded = values[0].round().clamp_(-MAX_VALUE, MAX_VALUE).to(torch.int16)
+    return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
+
+
+def _build_coder(
+    entropy: dict[str, Tensor], device: torch.device, products: Sequence[Product]
+) -> HyperpriorCoder:
+    layers: list[FixedPointLayer] = []
+    while f"layers.{len(layers)}.weight" in entropy:
+        prefix = f"layers.{len(layers)}."
+        layer = FixedPointLayer.build(
+            weight=entropy[prefix + "weight"],
+            bias=entropy[prefix + "bias"],
+            shift=int(entropy[prefix + "shift"]),
+            upsample=bool(entropy[prefix + "upsample"]),
+        )
+        layers.append(layer.to(device))
+    return HyperpriorCoder(
+        network=FixedPointNetwork(layers, exact_product(layers, products)),
+        thresholds=entropy["thresholds"].to(device),
+        latent_tables=_build_tables(entropy, "latent_tables."),
+        hyper_tables=_build_tables(entropy, "hyper_tables."),
+    )
+
+
+def _build_tables(entropy: dict[str, Tensor], prefix: str) -> CodingTables:
+    return CodingTables.build(
+        cumulative=entropy[prefix + "cumulative"].numpy().astype(np.uint32),
+        num_symbols=entropy[prefix + "num_symbols"].numpy().astype(np.int32),
+        offset=entropy[prefix + "offset"].numpy().astype(np.int32),
+    )

@@ -1,0 +1,92 @@
+"""Layers that the backbones share: divisive normalisation and the view's conditioning (PCDM)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["GDN", "ViewEmbedding", "ViewTerm", "deconvolution", "downsampling"]
+
+# Keeps the normalisation away from a division by zero; CompressAI's lower bound for beta.
+_MINIMUM_BETA = 1e-6
+
+
+def downsampling(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Return the 5x5 convolution that halves height and width (rounding up)."""
+    return nn.Conv2d(in_channels, out_channels, kernel_size=5, stride=2, padding=2)
+
+
+def deconvolution(in_channels: int, out_channels: int, *, bias: bool = True) -> nn.ConvTranspose2d:
+    """Return the 5x5 transposed convolution that doubles height and width."""
+    return nn.ConvTranspose2d(
+        in_channels, out_channels, kernel_size=5, stride=2, padding=2, output_padding=1, bias=bias
+    )
+
+
+class GDN(nn.Module):
+    """Normalise each position by a mixture of its channels' energies (Ballé et al., ICLR 2016).
+
+    ``beta`` and ``gamma`` are the effective, non-negative values: training constrains them by a
+    parametrization of its own (``ugicm_training.constraints``).
+    """
+
+    def __init__(self, channels: int, *, inverse: bool = False) -> None:
+        super().__init__()
+        self.inverse = inverse
+        self.beta = nn.Parameter(torch.ones(channels))
+        self.gamma = nn.Parameter(0.1 * torch.eye(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        gamma = self.gamma.to(x.dtype)[:, :, None, None]
+        energy = functional.conv2d(x * x, gamma, self.beta.to(x.dtype))
+        return x * torch.sqrt(energy) if self.inverse else x * torch.rsqrt(energy)
+
+
+class ViewEmbedding(nn.Module):
+    """Turn a view into the conditional feature ``f_view`` (Yin et al., AAAI 2025, two-layer MLP).
+
+    The view enters with its sines and cosines at ``octaves`` frequencies, as in the published code.
+    """
+
+    def __init__(self, features: int, octaves: int) -> None:
+        super().__init__()
+        self.octaves = octaves
+        self.hidden = nn.Linear(1 + 2 * octaves, features)
+        self.output = nn.Linear(features, features)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """Embed the view of each picture.
+
+        Args:
+            view: ``(N,)``, in [0, 1]: 0 for human, 1 for machine.
+
+        Returns:
+            ``(N, features)``, not negative.
+        """
+        frequencies = 2.0 ** torch.arange(self.octaves, device=view.device, dtype=view.dtype)
+        angles = view[:, None] * frequencies
+        inputs = torch.cat([view[:, None], torch.sin(angles), torch.cos(angles)], dim=1)
+        return functional.relu(self.output(functional.relu(self.hidden(inputs))))
+
+
+class ViewTerm(nn.Linear):
+    """Project ``f_view`` onto the channels of one synthesis block (``W_d`` in Eq. 8).
+
+    Starts at zero, so that an untrained term leaves every view equal to the plain backbone.
+    """
+
+    def __init__(self, features: int, channels: int) -> None:
+        super().__init__(features, channels, bias=False)
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Return ``(N, C, 1, 1)``, the term added to every position of a block's features."""
+        return super().forward(embedding)[:, :, None, None]
+
+
+def minimum_beta() -> float:
+    """Return the smallest ``beta`` that training may reach."""
+    return _MINIMUM_BETA

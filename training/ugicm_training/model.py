@@ -1,0 +1,120 @@
+"""The float bmshj2018 hyperprior as it is trained: noisy quantisation and likelihoods."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from compressai.entropy_models import EntropyBottleneck, GaussianConditional
+from torch import Tensor, nn
+
+from ugicm_codec.models.bmshj2018 import (
+    Analysis,
+    Bmshj2018Config,
+    ConditionalSynthesis,
+    HyperAnalysis,
+    HyperSynthesis,
+)
+from ugicm_training.constraints import constrain
+
+__all__ = ["Coded", "QualityGains", "TrainableHyperprior"]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What the encoder side makes of a batch.
+
+    Attributes:
+        y_hat: ``(N, M, h, w)``, rounded latents divided by their gains, for the synthesis.
+        bits: ``(N,)``, estimated bits of each picture's latents and hyper-latents.
+    """
+
+    y_hat: Tensor
+    bits: Tensor
+
+
+class QualityGains(nn.Module):
+    """Gains per quality and channel, log-linear between learned knots.
+
+    Quality runs over [0, 1] here; ``lambdas`` gives the weight of distortion at its two ends.
+    """
+
+    def __init__(self, channels: int, knots: int, lambdas: tuple[float, float]) -> None:
+        super().__init__()
+        self.lambdas = lambdas
+        # The best step of a uniform quantiser goes with the square root of lambda.
+        ends = [0.5 * math.log(value / math.sqrt(lambdas[0] * lambdas[1])) for value in lambdas]
+        start = torch.linspace(ends[0], ends[1], knots)[:, None].repeat(1, channels)
+        self.log_gain = nn.Parameter(start.clone())
+        self.log_correction = nn.Parameter(torch.zeros(knots, channels))
+
+    def distortion_weight(self, quality: Tensor) -> Tensor:
+        """Return lambda, ``(N,)``, for ``quality`` ``(N,)`` in [0, 1]."""
+        low, high = self.lambdas
+        return low * (high / low) ** quality
+
+    def forward(self, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (gain, inverse gain), each ``(N, M)``, for ``quality`` ``(N,)``."""
+        position = quality * (self.log_gain.shape[0] - 1)
+        left = position.floor().clamp(max=self.log_gain.shape[0] - 2).long()
+        weight = (position - left)[:, None]
+        log_gain = torch.lerp(self.log_gain[left], self.log_gain[left + 1], weight)
+        correction = torch.lerp(self.log_correction[left], self.log_correction[left + 1], weight)
+        return torch.exp(log_gain), torch.exp(correction - log_gain)
+
+
+class TrainableHyperprior(nn.Module):
+    """All that is trained: transforms, entropy models and gains."""
+
+    def __init__(
+        self, config: Bmshj2018Config, *, knots: int, lambdas: tuple[float, float]
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.g_a = Analysis(config)
+        self.g_s = ConditionalSynthesis(config)
+        self.h_a = HyperAnalysis(config)
+        self.h_s = HyperSynthesis(config)
+        self.gains = QualityGains(config.latent_channels, knots, lambdas)
+        self.bottleneck = EntropyBottleneck(config.channels)
+        self.gaussian = GaussianConditional(None)
+        constrain(self.g_a)
+        constrain(self.g_s)
+
+    def encode(self, pictures: Tensor, quality: Tensor, *, precision: torch.dtype) -> Coded:
+        """Code a batch with noise in the rate and straight-through rounding in the latents.
+
+        Args:
+            pictures: ``(N, 3, H, W)`` in [0, 1], sides multiples of 64.
+            quality: ``(N,)`` in [0, 1].
+            precision: of the convolutions.
+        """
+        device = pictures.device.type
+        mixed = precision != torch.float32
+        gain, inverse = self.gains(quality)
+        with torch.autocast(device, dtype=precision, enabled=mixed):
+            y = self.g_a(pictures)
+        y = y.float() * gain[:, :, None, None]
+        with torch.autocast(device, dtype=precision, enabled=mixed):
+            z = self.h_a(y).float()
+        z_likelihoods = self.bottleneck(z, training=True)[1]
+        with torch.autocast(device, dtype=precision, enabled=mixed):
+            scales = self.h_s(_round(z)).float()
+        y_likelihoods = self.gaussian(y, scales, training=True)[1]
+        bits = _bits(z_likelihoods) + _bits(y_likelihoods)
+        return Coded(y_hat=_round(y) * inverse[:, :, None, None], bits=bits)
+
+    def synthesise(self, y_hat: Tensor, view: Tensor, *, precision: torch.dtype) -> Tensor:
+        """Return ``(N, 3, H, W)`` for the views ``(N,)``, not clamped, float32."""
+        mixed = precision != torch.float32
+        with torch.autocast(y_hat.device.type, dtype=precision, enabled=mixed):
+            return self.g_s(y_hat, self.g_s.terms(view)).float()  # type: ignore[no-any-return]
+
+
+def _round(values: Tensor) -> Tensor:
+    return values + (values.round() - values).detach()
+
+
+def _bits(likelihoods: Tensor) -> Tensor:
+    return -torch.log2(likelihoods).flatten(1).sum(1)
