@@ -1,0 +1,73 @@
+"""Whether the packages say what they need, and whether what they need is pinned."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = sorted(path.parent for path in ROOT.glob("[!.]*/**/pyproject.toml"))
+INSTALLED = importlib.metadata.packages_distributions()
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirement_names(requirements):
+    return {canonical(re.match(r"[\w.-]+", requirement).group()) for requirement in requirements}
+
+
+def project(package):
+    return tomllib.loads((package / "pyproject.toml").read_text())["project"]
+
+
+def declared(package):
+    table = project(package)
+    extras = table.get("optional-dependencies", {}).values()
+    return requirement_names(sum(extras, table.get("dependencies", [])))
+
+
+def import_names(package):
+    return {path.relative_to(package).parts[0] for path in package.glob("**/py.typed")}
+
+
+def imported_names(package):
+    for path in package.glob("*/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield node.module.split(".")[0]
+
+
+OURS = {name: project(package)["name"] for package in PACKAGES for name in import_names(package)}
+
+
+def imported_distributions(package):
+    """Return the distributions whose modules the package imports, itself and Python excepted."""
+    foreign = set(imported_names(package)) - import_names(package) - sys.stdlib_module_names
+    return {OURS.get(name) or canonical(INSTALLED[name][0]) for name in foreign}
+
+
+def pins():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_import_is_declared(package):
+    assert imported_distributions(package) <= declared(package)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_everything_declared_is_pinned(package):
+    assert declared(package) - set(OURS.values()) <= requirement_names(pins())
+
+
+def test_pins_name_versions_and_nothing_else():
+    assert [pin for pin in pins() if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
