@@ -35,7 +35,7 @@ check: .venv/.development ## lint, format, types, layers, stub drift
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
 	.venv/bin/python protos/generate.py --check
 
 .PHONY: bench
