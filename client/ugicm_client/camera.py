@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 
 from ugicm.v1 import encoder_pb2, encoder_pb2_grpc
@@ -67,7 +67,7 @@ class CameraClient(ServiceClient):
         max_bytes: int | None = None,
         model: str = "",
         omit_stream: bool = False,
-    ) -> AsyncIterator[SentFrame]:
+    ) -> AsyncGenerator[SentFrame, None]:
         """Send frames as one camera, and yield what became of each, in order.
 
         Args:

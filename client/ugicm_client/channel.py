@@ -49,9 +49,10 @@ class ServiceClient:
             yield
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
+                # gRPC's own text ends with what the operating system said.
+                reason = (error.details() or "").rpartition(": ")[2]
                 raise ServiceUnavailable(
-                    f"no {self.service} answers at {self.address} "
-                    f"(ugicm serve {self.service} starts one)"
+                    f"cannot reach the {self.service} at {self.address}: {reason}"
                 ) from error
             raise self._refusal(error.code().value[0], error.details() or "") from error
 

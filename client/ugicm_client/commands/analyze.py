@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +49,8 @@ def analyze(
     INPUTS are pictures, streams (.ugi), folders of either, - for a stream or picture on standard
     input, or frames that the decoder has stored, as CAMERA/EPOCH/SEQUENCE.
     """
+    import asyncio
+
     return asyncio.run(_analyze(inputs, analyzers, minimum_score, view, server, as_json))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -75,6 +74,8 @@ def camera(
     """
     rate = options.rate_of(quality, max_bytes)
 
+    import asyncio
+
     return asyncio.run(_send(source, name, server, fps, rate, model, loop, as_json))
 
 
@@ -108,14 +109,15 @@ async def _send(
     total = None if loop or fps else count_frames(source)
     with working("sending", total) as work:
         async with CameraClient(server) as client:
-            async for sent in client.stream(
+            sent_frames = client.stream(
                 images(),
                 camera=name,
                 quality=rate.quality,
                 max_bytes=rate.max_bytes,
                 model=model,
                 omit_stream=True,
-            ):
+            )
+            async for sent in sent_frames:
                 frame_name = names[sent.key.sequence]
                 with work.item(frame_name):
                     if isinstance(sent.outcome, ServiceError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +50,8 @@ def view(
     """
     if output is not None and not targets:
         raise click.UsageError("name a camera or a frame to save")
+
+    import asyncio
 
     return asyncio.run(
         _list(server, targets, newest, as_json)

@@ -24,10 +24,14 @@ def complain(error: BaseException, *, about: str = "") -> None:
 
 
 class Work:
-    """Items to go through, and how many of them failed."""
+    """Items to go through, and how many of them failed.
+
+    Args:
+        advance: shows that one more item is done.
+    """
 
     def __init__(self, advance: Callable[[], None]) -> None:
-        self._advance = advance
+        self.advance = advance
         self.num_failed = 0
 
     @property
@@ -49,7 +53,7 @@ class Work:
             raise
         except (CodecError, ClientError, OSError) as error:
             self.fail(error, about=name)
-        self._advance()
+        self.advance()
 
 
 @contextmanager

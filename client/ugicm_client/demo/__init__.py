@@ -1,0 +1,1 @@
+"""The whole system on one machine, on real photographs, in one command."""
