@@ -1,0 +1,1 @@
+"""The service that runs detectors on the machine view."""

@@ -1,0 +1,1 @@
+"""Analyzers that come inside OpenCV 4 and need no download."""

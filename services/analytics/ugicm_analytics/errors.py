@@ -1,0 +1,80 @@
+"""What analytics refuses.
+
+AnalyticsError
+  + AnalyzerError           an analyzer cannot do what it was asked for
+      x UnknownAnalyzer      no analyzer of that name is loaded or exists
+      x AnalyzerUnavailable  what the analyzer is made of is missing here
+  x ResultsNotKept          this server has no store of results
+  + DecoderError            the decoder gave no picture
+      x FrameNotFound        it has no such frame
+      x RequestRefused       it takes the request or the stream for wrong
+      x StreamDamaged        the stream's bytes are damaged
+      x NotDecodable         it has no model for the stream
+      x DecoderTooSlow       it did not answer in time
+      x DecoderFailed        it broke, or answered against the contract
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AnalyticsError",
+    "AnalyzerError",
+    "AnalyzerUnavailable",
+    "DecoderError",
+    "DecoderFailed",
+    "DecoderTooSlow",
+    "FrameNotFound",
+    "NotDecodable",
+    "RequestRefused",
+    "ResultsNotKept",
+    "StreamDamaged",
+    "UnknownAnalyzer",
+]
+
+
+class AnalyticsError(Exception):
+    """The root of everything analytics refuses."""
+
+
+class AnalyzerError(AnalyticsError):
+    """An analyzer cannot do what it was asked for."""
+
+
+class UnknownAnalyzer(AnalyzerError):
+    """No analyzer of that name is loaded, or exists at all."""
+
+
+class AnalyzerUnavailable(AnalyzerError):
+    """What the analyzer is made of is missing here; the message says what to do."""
+
+
+class ResultsNotKept(AnalyticsError):
+    """This server has no store of results."""
+
+
+class DecoderError(AnalyticsError):
+    """The decoder gave no picture; the message is its own."""
+
+
+class FrameNotFound(DecoderError):
+    """The decoder has no such frame."""
+
+
+class RequestRefused(DecoderError):
+    """The decoder takes the request or the stream for wrong."""
+
+
+class StreamDamaged(DecoderError):
+    """The stream's bytes are damaged."""
+
+
+class NotDecodable(DecoderError):
+    """The decoder has no model for the stream."""
+
+
+class DecoderTooSlow(DecoderError):
+    """The decoder did not answer in time."""
+
+
+class DecoderFailed(DecoderError):
+    """The decoder broke, or answered against the contract."""

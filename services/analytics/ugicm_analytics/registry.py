@@ -1,0 +1,35 @@
+"""The analyzers that exist, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ugicm_analytics.analyzer import Analyzer
+from ugicm_analytics.embedded.faces import FaceDetector
+from ugicm_analytics.embedded.people import PeopleDetector
+from ugicm_analytics.errors import UnknownAnalyzer
+
+__all__ = ["ANALYZERS", "load_analyzers"]
+
+ANALYZERS: Mapping[str, Callable[[], Analyzer]] = {
+    "faces": FaceDetector,
+    "people": PeopleDetector,
+}
+
+
+def load_analyzers(names: Sequence[str]) -> dict[str, Analyzer]:
+    """Return analyzers that are ready, by name and in the order of their names.
+
+    Raises:
+        UnknownAnalyzer: there is no analyzer of one of the names.
+        AnalyzerUnavailable: what one is made of is missing here.
+    """
+    unknown = sorted(set(names) - set(ANALYZERS))
+    if unknown:
+        raise UnknownAnalyzer(
+            f"no analyzer is called {', '.join(unknown)}; there are {', '.join(sorted(ANALYZERS))}"
+        )
+    analyzers = {name: ANALYZERS[name]() for name in sorted(set(names))}
+    for analyzer in analyzers.values():
+        analyzer.load()
+    return analyzers
