@@ -1,0 +1,189 @@
+"""Get pixels and news from the decoder service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ugicm.v1 import decoder_pb2, decoder_pb2_grpc, types_pb2
+from ugicm_analytics import errors
+from ugicm_codec.errors import ImageTooLarge
+from ugicm_codec.limits import Limits
+from ugicm_servicekit.errors import Overloaded, Unreachable
+from ugicm_servicekit.pictures import Pixels
+from ugicm_servicekit.wire import FrameKey, key_to_wire, view_to_wire
+
+__all__ = ["DecodedPicture", "Decoder"]
+
+_ERROR_OF_CODE: Mapping[grpc.StatusCode, type[errors.DecoderError]] = {
+    grpc.StatusCode.NOT_FOUND: errors.FrameNotFound,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.RequestRefused,
+    grpc.StatusCode.DATA_LOSS: errors.StreamDamaged,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.NotDecodable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DecoderTooSlow,
+}
+# A server that stops in the middle of a call cancels it.
+_GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+_DEFAULT_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedPicture:
+    """A picture that the decoder made.
+
+    Attributes:
+        pixels: ``(H, W, 3)``, RGB.
+        view: the view it was decoded for.
+        model_sha256: of the model file that made it.
+        key: the frame's; None for a stream that the caller brought.
+        capture_time: the frame's; None for a stream that the caller brought.
+    """
+
+    pixels: Pixels
+    view: float
+    model_sha256: str
+    key: types_pb2.FrameKey | None
+    capture_time: Timestamp | None
+
+
+class Decoder:
+    """A decoder service at the other end of a channel.
+
+    Args:
+        channel: leads to it.
+        address: what errors call it.
+        limits: bounds on the pictures it may send.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, *, address: str, limits: Limits) -> None:
+        self._stub = decoder_pb2_grpc.DecoderServiceStub(channel)
+        self._address = address
+        self._limits = limits
+
+    async def decode(
+        self, source: FrameKey | bytes, view: float, *, timeout_seconds: float
+    ) -> DecodedPicture:
+        """Return a stored frame or a stream, decoded for a view.
+
+        Raises:
+            DecoderError: what the decoder refused.
+            ImageTooLarge: the picture exceeds the limits.
+            Overloaded: the decoder has too much to do.
+            Unreachable: no decoder is there.
+        """
+        request = decoder_pb2.DecodeRequest(
+            views=[view_to_wire(view)], format=types_pb2.PIXEL_FORMAT_RGB
+        )
+        if isinstance(source, bytes):
+            request.stream = source
+        else:
+            request.key.CopyFrom(key_to_wire(source))
+        call = self._stub.Decode(request, timeout=timeout_seconds)
+        try:
+            with self._own_errors():
+                return await _assemble(call, self._limits)
+        finally:
+            call.cancel()
+
+    @asynccontextmanager
+    async def watch(
+        self, request: decoder_pb2.WatchFramesRequest
+    ) -> AsyncIterator[AsyncGenerator[decoder_pb2.WatchFramesResponse, None]]:
+        """Subscribe to what is stored; entered once the decoder has begun, or has refused.
+
+        The events raise:
+            DecoderError: the decoder refused the request.
+            Overloaded: the decoder has too much to do.
+            Unreachable: no decoder is there, or it went away.
+        """
+        call = self._stub.Watch(request)
+        try:
+            await call.initial_metadata()
+            yield self._events(call)
+        finally:
+            call.cancel()
+
+    async def _events(
+        self, call: AsyncIterable[decoder_pb2.WatchFramesResponse]
+    ) -> AsyncGenerator[decoder_pb2.WatchFramesResponse, None]:
+        with self._own_errors():
+            async for event in call:
+                yield event
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        """Turn the statuses of the decoder's calls into errors."""
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            code, details = error.code(), error.details() or ""
+            if code in _GONE:
+                raise Unreachable(f"the decoder at {self._address} is not available") from error
+            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise Overloaded(details, retry_after_seconds=_retry_seconds(error)) from error
+            raise _ERROR_OF_CODE.get(code, errors.DecoderFailed)(details) from error
+
+
+async def _assemble(
+    responses: AsyncIterable[decoder_pb2.DecodeResponse], limits: Limits
+) -> DecodedPicture:
+    """Put the parts of one decoded view together.
+
+    Raises:
+        DecoderFailed: the parts are not those of one RGB picture.
+        ImageTooLarge: the picture exceeds ``limits``.
+    """
+    start: decoder_pb2.DecodeStart | None = None
+    picture: decoder_pb2.PictureStart | None = None
+    data = bytearray()
+    complete = False
+    async for response in responses:
+        match response.WhichOneof("part"):
+            case "start":
+                start = response.start
+            case "picture":
+                picture = response.picture
+                _check(picture, limits)
+            case "chunk":
+                data += response.chunk
+                if picture is None or len(data) > picture.num_bytes:
+                    raise errors.DecoderFailed("the decoder sent more bytes than it announced")
+            case "statistics":
+                complete = True
+    if start is None or picture is None or not complete or len(data) != picture.num_bytes:
+        raise errors.DecoderFailed("the decoder's answer is incomplete")
+    return DecodedPicture(
+        pixels=np.frombuffer(data, np.uint8).reshape(picture.height, picture.width, 3),
+        view=picture.view,
+        model_sha256=start.model_sha256,
+        key=start.key if start.HasField("key") else None,
+        capture_time=start.capture_time if start.HasField("capture_time") else None,
+    )
+
+
+def _check(picture: decoder_pb2.PictureStart, limits: Limits) -> None:
+    height, width = picture.height, picture.width
+    announced = (picture.format, picture.num_bytes)
+    if 0 in (height, width) or announced != (types_pb2.PIXEL_FORMAT_RGB, 3 * height * width):
+        raise errors.DecoderFailed(
+            f"expected {height}x{width} RGB pixels of the decoder, "
+            f"got {picture.num_bytes} bytes of format {picture.format}"
+        )
+    if max(height, width) > limits.max_side or height * width > limits.max_pixels:
+        raise ImageTooLarge(
+            f"{height}x{width} pixels exceed {limits.max_pixels} in all or "
+            f"{limits.max_side} along a side"
+        )
+
+
+def _retry_seconds(error: grpc.aio.AioRpcError) -> float:
+    """Return what the decoder says in the metadata that gRPC's own retries obey."""
+    for name, value in error.trailing_metadata():
+        if name == "grpc-retry-pushback-ms":
+            return int(value) / 1000
+    return _DEFAULT_RETRY_SECONDS

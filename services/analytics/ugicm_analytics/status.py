@@ -1,0 +1,23 @@
+"""The gRPC status of every error that a call to analytics can end with."""
+
+from __future__ import annotations
+
+import grpc
+
+from ugicm_analytics import errors
+from ugicm_servicekit.status import STATUS, StatusTable
+
+__all__ = ["ANALYTICS_STATUS"]
+
+ANALYTICS_STATUS: StatusTable = {
+    **STATUS,
+    errors.UnknownAnalyzer: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.AnalyzerUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ResultsNotKept: grpc.StatusCode.UNIMPLEMENTED,
+    errors.FrameNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.RequestRefused: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.StreamDamaged: grpc.StatusCode.DATA_LOSS,
+    errors.NotDecodable: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.DecoderTooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.DecoderFailed: grpc.StatusCode.INTERNAL,
+}
