@@ -72,7 +72,8 @@ def test_a_detector_with_both_operators_runs():
         from torchvision.models.detection import maskrcnn_resnet50_fpn
         torch.manual_seed(0)
         detector = maskrcnn_resnet50_fpn(
-            weights=None, weights_backbone=None, min_size=64, max_size=96, box_score_thresh=0.0
+            weights=None, weights_backbone=None, min_size=64, max_size=96, box_score_thresh=0.0,
+            rpn_post_nms_top_n_test=20, box_detections_per_img=5,
         ).eval()
         with torch.inference_mode():
             (found,) = detector([torch.rand(3, 64, 96)])

@@ -90,9 +90,9 @@ def test_a_threshold_is_not_rounded_to_float32():
 
 
 def test_equal_scores_keep_their_order():
-    starts = torch.arange(2000.0)
+    starts = torch.arange(200.0)
     boxes = torch.stack([starts, starts, starts + 1, starts + 1], dim=1)
-    assert nms(boxes, torch.ones(2000), 0.5).tolist() == list(range(2000))
+    assert nms(boxes, torch.ones(200), 0.5).tolist() == list(range(200))
 
 
 def test_nms_refuses_scores_of_another_length():
