@@ -73,8 +73,8 @@ class HyperpriorCoder:
         return latents if _checksum(hyper, latents) == coded.checksum else None
 
     def _channel_indexes(self, hyper: NDArray[np.int16]) -> NDArray[np.uint8]:
-        channels = np.arange(hyper.shape[2], dtype=np.uint8)
-        return np.broadcast_to(channels, hyper.shape).reshape(-1)
+        height, width, channels = hyper.shape
+        return np.tile(np.arange(channels, dtype=np.uint8), height * width)
 
     def _table_indexes(
         self, hyper: NDArray[np.int16], height: int, width: int

@@ -76,7 +76,7 @@ class CodingTables:
         buckets = np.empty((tables, starts.size), np.uint16)
         for row in range(tables):
             count = int(num_symbols[row])
-            if not 1 <= count < cumulative.shape[1] + 1:
+            if not 1 <= count < cumulative.shape[1]:
                 raise ValueError(f"table {row} declares {count} symbols")
             steps = cumulative[row, : count + 1].astype(np.int64)
             if steps[0] != 0 or steps[-1] != 1 << PRECISION or np.any(np.diff(steps) <= 0):
