@@ -5,6 +5,7 @@ ServicekitError
       x BadRequest     a field is missing or out of range
       x Overloaded     the queue is full
       x NotReady       the service is still starting
+      x Stopping       the service is draining, and the call would go on
       x Unreachable    no server answers at the address
   + StartError         ends the process before it serves
       x BadSettings    settings are unknown or out of range
@@ -24,6 +25,7 @@ __all__ = [
     "Overloaded",
     "ServicekitError",
     "StartError",
+    "Stopping",
     "Unreachable",
 ]
 
@@ -54,6 +56,10 @@ class Overloaded(CallError):
 
 class NotReady(CallError):
     """The service is still starting."""
+
+
+class Stopping(CallError):
+    """The service is draining, and the call would go on."""
 
 
 class Unreachable(CallError):

@@ -83,15 +83,18 @@ def view_to_wire(view: float | str) -> types_pb2.View:
 
 
 def nanoseconds_from_wire(message: Timestamp) -> int:
-    """Return the time since 1970 in nanoseconds.
+    """Return the time since 1970 in nanoseconds, a signed 64-bit number.
 
     Raises:
-        BadRequest: the time lies outside the years 1 to 9999.
+        BadRequest: the time lies outside the years 1678 to 2261, or is no time at all.
     """
     try:
-        return message.ToNanoseconds()
+        nanoseconds = message.ToNanoseconds()
     except ValueError as error:
-        raise BadRequest(f"a time lies in the years 1 to 9999: {error}") from error
+        raise BadRequest(f"a time needs seconds and nanoseconds in range: {error}") from error
+    if not -(2**63) <= nanoseconds < 2**63:
+        raise BadRequest(f"a time lies in the years 1678 to 2261, got {message.ToJsonString()}")
+    return nanoseconds
 
 
 def nanoseconds_to_wire(nanoseconds: int) -> Timestamp:

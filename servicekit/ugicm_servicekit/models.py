@@ -1,0 +1,88 @@
+"""The codecs that a service has loaded, by name and by latents id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ugicm.v1 import types_pb2
+from ugicm_codec.errors import UnknownModel, WrongModel
+from ugicm_codec.limits import Limits
+from ugicm_servicekit.errors import BadSettings
+from ugicm_servicekit.streams import model_to_wire
+
+if TYPE_CHECKING:
+    from ugicm_codec import Codec
+
+__all__ = ["Models", "load_models"]
+
+# Small, and no multiple of any model's stride.
+_WARM_UP_SHAPE = (70, 90, 3)
+
+
+class Models:
+    """Loaded codecs; the first is the default.
+
+    Raises:
+        BadSettings: two of them have the same name.
+    """
+
+    def __init__(self, codecs: Sequence[Codec]) -> None:
+        self._codecs = {codec.model.name: codec for codec in codecs}
+        if len(self._codecs) < len(codecs):
+            names = ", ".join(codec.model.name for codec in codecs)
+            raise BadSettings([f"models need different names, got {names}"])
+
+    def named(self, name: str) -> Codec:
+        """Return the codec of that name; the default for an empty name.
+
+        Raises:
+            UnknownModel: none has that name.
+        """
+        if not name:
+            return next(iter(self._codecs.values()))
+        if name not in self._codecs:
+            raise UnknownModel(f"loaded models are {', '.join(self._codecs)}, got {name!r}")
+        return self._codecs[name]
+
+    def decodes(self, latents_id: bytes) -> bool:
+        """Tell whether a loaded model has that latents id."""
+        return any(codec.model.latents_id == latents_id for codec in self._codecs.values())
+
+    def decoding(self, latents_id: bytes, name: str) -> Codec:
+        """Return the codec of that name or, where it is empty, the first with that latents id.
+
+        Raises:
+            UnknownModel: none has that name.
+            WrongModel: it, or every one, has another latents id.
+        """
+        candidates = [self.named(name)] if name else self._codecs.values()
+        for codec in candidates:
+            if codec.model.latents_id == latents_id:
+                return codec
+        known = ", ".join(f"{one.model.name} {one.model.latents_id.hex()}" for one in candidates)
+        raise WrongModel(f"the stream needs latents id {latents_id.hex()}, loaded is {known}")
+
+    def to_wire(self) -> types_pb2.ListModelsResponse:
+        """Return what ListModels answers."""
+        models = [model_to_wire(codec.model) for codec in self._codecs.values()]
+        return types_pb2.ListModelsResponse(models=models)
+
+
+def load_models(names: Sequence[str], *, device: str, limits: Limits) -> Models:
+    """Load models by name or path, and run each once, so that the first call is not the slow one.
+
+    Raises:
+        ModelError: a model is unknown, damaged or cannot run here.
+        BadSettings: no model is named, or two have the same name.
+    """
+    from ugicm_codec import Codec
+
+    if not names:
+        raise BadSettings(["at least one model is needed"])
+    codecs = [Codec.load(name, device, limits=limits) for name in names]
+    for codec in codecs:
+        codec.decode(codec.encode(np.zeros(_WARM_UP_SHAPE, np.uint8)))
+    return Models(codecs)
