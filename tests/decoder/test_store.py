@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from ugicm_codec import StreamInfo
 from ugicm_decoder.errors import FrameConflict, FrameNotFound, StoreDamaged, StoreUnusable
 from ugicm_decoder.store import (

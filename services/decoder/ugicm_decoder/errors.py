@@ -1,15 +1,13 @@
-"""What the decoder refuses, beyond what the codec itself refuses.
+"""What the decoder refuses, beyond what the codec and servicekit refuse.
 
 DecoderError
+  x StoreUnusable         the file is no frame store, or a newer decoder wrote it
   + StoreError            the frame store cannot answer
-      x StoreUnusable     the file is no frame store, or a newer decoder wrote it
       x StoreFailed       the disk or the database refused
       x StoreDamaged      what was stored no longer reads as it was written
-      x FrameNotFound     no frame has that key
+      x FrameNotFound     no frame has the key
       x FrameConflict     the key is taken by a frame with other bytes
-      x BadCursor         the cursor or page token was not made here, or for another query
-  + ServingError          the request cannot be served by this process
-      x NoSuchModel       no loaded model decodes the stream
+      x BadCursor         the cursor or page token was not made by this store for this query
 """
 
 from __future__ import annotations
@@ -19,8 +17,6 @@ __all__ = [
     "DecoderError",
     "FrameConflict",
     "FrameNotFound",
-    "NoSuchModel",
-    "ServingError",
     "StoreDamaged",
     "StoreError",
     "StoreFailed",
@@ -32,12 +28,12 @@ class DecoderError(Exception):
     """The root of everything the decoder refuses by itself."""
 
 
+class StoreUnusable(DecoderError):
+    """The file is not a frame store that this version can open."""
+
+
 class StoreError(DecoderError):
     """The frame store cannot answer."""
-
-
-class StoreUnusable(StoreError):
-    """The file is not a frame store that this version can open."""
 
 
 class StoreFailed(StoreError):
@@ -57,12 +53,4 @@ class FrameConflict(StoreError):
 
 
 class BadCursor(StoreError):
-    """The cursor does not belong to this store or this query."""
-
-
-class ServingError(DecoderError):
-    """This process cannot serve the request."""
-
-
-class NoSuchModel(ServingError):
-    """No loaded model has the stream's latents id."""
+    """The cursor or page token was not made by this store for this query."""

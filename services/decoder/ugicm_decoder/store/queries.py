@@ -9,8 +9,6 @@ from hashlib import sha256
 from typing import Any
 
 from ugicm_codec import StreamInfo
-from ugicm_servicekit.wire import FrameKey
-
 from ugicm_decoder.errors import FrameConflict, FrameNotFound, StoreDamaged
 from ugicm_decoder.store.interface import (
     CameraSummary,
@@ -22,6 +20,7 @@ from ugicm_decoder.store.interface import (
     Gap,
     GapReason,
 )
+from ugicm_servicekit.wire import FrameKey
 
 __all__ = [
     "insert_frame",

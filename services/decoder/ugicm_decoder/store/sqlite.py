@@ -12,8 +12,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
-from ugicm_servicekit.wire import FrameKey
-
 from ugicm_decoder.errors import StoreDamaged, StoreFailed, StoreUnusable
 from ugicm_decoder.store import queries
 from ugicm_decoder.store.interface import (
@@ -26,6 +24,7 @@ from ugicm_decoder.store.interface import (
     PutOutcome,
 )
 from ugicm_decoder.store.schema import migrate
+from ugicm_servicekit.wire import FrameKey
 
 __all__ = ["SqliteFrameStore"]
 

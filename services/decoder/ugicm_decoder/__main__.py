@@ -1,0 +1,7 @@
+"""``python -m ugicm_decoder``."""
+
+import sys
+
+from ugicm_decoder.main import main
+
+sys.exit(main())

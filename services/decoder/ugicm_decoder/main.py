@@ -1,0 +1,67 @@
+"""Run the decoder as a process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ugicm.v1 import decoder_pb2, decoder_pb2_grpc
+from ugicm_decoder.errors import DecoderError
+from ugicm_decoder.servicer import DecoderServicer
+from ugicm_decoder.settings import DecoderSettings
+from ugicm_decoder.status import DECODER_STATUS
+from ugicm_decoder.store import SqliteFrameStore
+from ugicm_servicekit.models import Models, load_models
+from ugicm_servicekit.process import run_service
+from ugicm_servicekit.server import Server
+from ugicm_servicekit.work import Workers
+
+__all__ = ["SERVICE", "main", "serve"]
+
+SERVICE = decoder_pb2.DESCRIPTOR.services_by_name["DecoderService"].full_name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the decoder until SIGTERM or SIGINT, and return the process's exit status."""
+    return run_service(
+        "decoder",
+        DecoderSettings,
+        _load_and_serve,
+        services=[SERVICE],
+        table=DECODER_STATUS,
+        start_errors=(DecoderError,),
+        arguments=arguments,
+    )
+
+
+async def serve(settings: DecoderSettings, server: Server, models: Models) -> None:
+    """Open the store, answer calls until the server is told to stop, and close the store.
+
+    Raises:
+        StoreUnusable: the store cannot be opened.
+    """
+    store = await SqliteFrameStore.open(settings.store)
+    workers = Workers(threads=settings.threads, max_queued=settings.max_queued, name="decoding")
+    try:
+        servicer = DecoderServicer(
+            models,
+            store,
+            workers,
+            limits=settings.limits,
+            ingest_ahead=settings.ingest_ahead,
+            decode_ahead=settings.decode_ahead,
+            max_views=settings.max_views,
+            stopping=server.stopping,
+        )
+        server.add(decoder_pb2_grpc.add_DecoderServiceServicer_to_server, servicer)
+        await server.serve()
+    finally:
+        await asyncio.to_thread(workers.close)
+        await store.close()
+
+
+async def _load_and_serve(settings: DecoderSettings, server: Server) -> None:
+    models = await asyncio.to_thread(
+        load_models, settings.models, device=settings.device, limits=settings.limits
+    )
+    await serve(settings, server, models)

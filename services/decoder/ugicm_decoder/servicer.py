@@ -1,0 +1,267 @@
+"""Translate between the wire and the decoder's store and codecs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import ExitStack, aclosing
+from typing import Any
+
+from ugicm.v1 import decoder_pb2, decoder_pb2_grpc, types_pb2
+from ugicm_codec import Limits, inspect
+from ugicm_decoder import cursors, wire
+from ugicm_decoder.rendering import Times, order_from_wire, render
+from ugicm_decoder.status import DECODER_STATUS
+from ugicm_decoder.store import FrameRecord, FrameStore, Gap, PutOutcome
+from ugicm_decoder.watching import Read, Watched, read_every, read_newest, watch
+from ugicm_servicekit.errors import BadRequest
+from ugicm_servicekit.flow import in_order
+from ugicm_servicekit.logs import about_frame
+from ugicm_servicekit.models import Models
+from ugicm_servicekit.status import failure_of
+from ugicm_servicekit.streams import stream_info_to_wire
+from ugicm_servicekit.wire import key_from_wire, key_to_wire, nanoseconds_to_wire
+from ugicm_servicekit.work import Workers
+
+__all__ = ["DecoderServicer"]
+
+# As the contract says.
+_CHUNK_BYTES = 2**20
+
+_INGEST_RESULT = {
+    PutOutcome.STORED: decoder_pb2.INGEST_RESULT_STORED,
+    PutOutcome.DUPLICATE: decoder_pb2.INGEST_RESULT_DUPLICATE,
+}
+_READ_OF_MODE: Mapping[int, Read] = {
+    types_pb2.WATCH_MODE_EVERY: read_every,
+    types_pb2.WATCH_MODE_NEWEST: read_newest,
+}
+
+
+class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
+    """``ugicm.v1.DecoderService`` over a frame store and loaded models.
+
+    Args:
+        models: what can decode.
+        store: where frames are kept.
+        workers: threads for decoding.
+        limits: on the pictures of streams.
+        ingest_ahead: how many items of one Ingest may be under way.
+        decode_ahead: how many items of one DecodeStream may be under way.
+        max_views: how many views one request may name.
+        stopping: set when calls that last must end.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        store: FrameStore,
+        workers: Workers,
+        *,
+        limits: Limits,
+        ingest_ahead: int,
+        decode_ahead: int,
+        max_views: int,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._models = models
+        self._store = store
+        self._workers = workers
+        self._limits = limits
+        self._ingest_ahead = ingest_ahead
+        self._decode_ahead = decode_ahead
+        self._max_views = max_views
+        self._stopping = stopping
+
+    async def Ingest(
+        self, request_iterator: AsyncIterator[decoder_pb2.IngestRequest], context: Any
+    ) -> AsyncIterator[decoder_pb2.IngestResponse]:
+        responses = in_order(
+            request_iterator, self._ingest, ahead=self._ingest_ahead, stopping=self._stopping
+        )
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
+
+    async def Decode(
+        self, request: decoder_pb2.DecodeRequest, context: Any
+    ) -> AsyncIterator[decoder_pb2.DecodeResponse]:
+        async with aclosing(self._decode(request)) as parts:
+            async for part in parts:
+                yield part
+
+    async def DecodeStream(
+        self, request_iterator: AsyncIterator[decoder_pb2.DecodeStreamRequest], context: Any
+    ) -> AsyncIterator[decoder_pb2.DecodeStreamResponse]:
+        answers = in_order(
+            request_iterator, self._decode_item, ahead=self._decode_ahead, stopping=self._stopping
+        )
+        async with aclosing(answers):
+            async for parts in answers:
+                for part in parts:
+                    yield part
+
+    async def GetFrame(
+        self, request: decoder_pb2.GetFrameRequest, context: Any
+    ) -> decoder_pb2.GetFrameResponse:
+        frame = await self._store.get(key_from_wire(request.key))
+        return decoder_pb2.GetFrameResponse(frame=wire.frame_to_wire(frame))
+
+    async def ListCameras(
+        self, request: decoder_pb2.ListCamerasRequest, context: Any
+    ) -> decoder_pb2.ListCamerasResponse:
+        size = wire.page_size_from_wire(request.page_size)
+        after = cursors.camera_from_token(request.page_token)
+        found = await self._store.cameras(after=after, limit=size + 1)
+        page = found[:size]
+        return decoder_pb2.ListCamerasResponse(
+            cameras=[wire.camera_to_wire(camera) for camera in page],
+            next_page_token=cursors.camera_to_token(page[-1].name) if found[size:] else "",
+        )
+
+    async def ListFrames(
+        self, request: decoder_pb2.ListFramesRequest, context: Any
+    ) -> decoder_pb2.ListFramesResponse:
+        size = wire.page_size_from_wire(request.page_size)
+        query = wire.query_from_wire(request)
+        after = cursors.key_from_token(query, request.page_token)
+        found = await self._store.frames(query, after=after, limit=size + 1)
+        page = found[:size]
+        return decoder_pb2.ListFramesResponse(
+            frames=[self._stored_frame(record) for record in page],
+            next_page_token=cursors.key_to_token(query, page[-1].key) if found[size:] else "",
+        )
+
+    async def Watch(
+        self, request: decoder_pb2.WatchFramesRequest, context: Any
+    ) -> AsyncIterator[decoder_pb2.WatchFramesResponse]:
+        watch = self._watch(request)
+        # Tells the reader that it misses nothing from now on.
+        await context.send_initial_metadata(())
+        async with aclosing(watch):
+            async for seen in watch:
+                yield self._watch_response(seen)
+
+    async def ListModels(
+        self, request: types_pb2.ListModelsRequest, context: Any
+    ) -> types_pb2.ListModelsResponse:
+        return self._models.to_wire()
+
+    async def _ingest(self, request: decoder_pb2.IngestRequest) -> decoder_pb2.IngestResponse:
+        is_gap = request.WhichOneof("item") == "gap"
+        key = wire.first_key_of_gap(request.gap) if is_gap else request.frame.key
+        response = decoder_pb2.IngestResponse(key=key)
+        with ExitStack() as log_fields:
+            try:
+                log_fields.enter_context(about_frame(key_from_wire(key)))
+                if is_gap:
+                    outcome = await self._store.put_gap(wire.gap_from_wire(request.gap))
+                    response.decodable = True
+                else:
+                    frame = wire.frame_from_wire(request.frame, self._limits)
+                    outcome = await self._store.put(frame)
+                    response.decodable = self._models.decodes(frame.info.latents_id)
+                response.result = _INGEST_RESULT[outcome]
+            except Exception as error:  # noqa: BLE001 - the outermost layer of an item
+                response.failure.CopyFrom(failure_of(error, DECODER_STATUS, method="Ingest"))
+        return response
+
+    async def _decode(
+        self, request: decoder_pb2.DecodeRequest
+    ) -> AsyncGenerator[decoder_pb2.DecodeResponse]:
+        order = order_from_wire(request, max_views=self._max_views)
+        start, stream = await self._source(request)
+        codec = self._models.decoding(start.info.latents_id, request.model)
+        start.model = codec.model.name
+        start.model_sha256 = codec.model.sha256
+        times = Times()
+        started = False
+        async for picture in render(codec, stream, order, workers=self._workers, times=times):
+            if not started:
+                # Not earlier: clients repeat calls that fail before their first message.
+                yield decoder_pb2.DecodeResponse(start=start)
+                started = True
+            yield decoder_pb2.DecodeResponse(
+                picture=decoder_pb2.PictureStart(
+                    view=picture.view,
+                    format=request.format,
+                    height=picture.height,
+                    width=picture.width,
+                    num_bytes=len(picture.data),
+                )
+            )
+            for begin in range(0, len(picture.data), _CHUNK_BYTES):
+                chunk = picture.data[begin : begin + _CHUNK_BYTES]
+                yield decoder_pb2.DecodeResponse(chunk=chunk)
+        yield decoder_pb2.DecodeResponse(
+            statistics=decoder_pb2.DecodeStatistics(
+                queue_seconds=times.queue,
+                latents_seconds=times.latents,
+                synthesis_seconds=times.synthesis,
+                picture_seconds=times.picture,
+            )
+        )
+
+    async def _source(
+        self, request: decoder_pb2.DecodeRequest
+    ) -> tuple[decoder_pb2.DecodeStart, bytes]:
+        source = request.WhichOneof("source")
+        if source == "stream":
+            info = inspect(request.stream, self._limits)
+            return decoder_pb2.DecodeStart(info=stream_info_to_wire(info)), request.stream
+        if source is None:
+            raise BadRequest("a request names a stored frame or holds a stream, got neither")
+        key = key_from_wire(request.key)
+        frame = await self._store.get(key)
+        start = decoder_pb2.DecodeStart(
+            key=key_to_wire(key),
+            capture_time=nanoseconds_to_wire(frame.captured_ns),
+            info=stream_info_to_wire(frame.info),
+        )
+        return start, frame.stream
+
+    async def _decode_item(
+        self, item: decoder_pb2.DecodeStreamRequest
+    ) -> list[decoder_pb2.DecodeStreamResponse]:
+        number = item.request_id
+        try:
+            return [
+                decoder_pb2.DecodeStreamResponse(request_id=number, response=part)
+                async for part in self._decode(item.request)
+            ]
+        except Exception as error:  # noqa: BLE001 - the outermost layer of an item
+            failure = failure_of(error, DECODER_STATUS, method="DecodeStream")
+            return [decoder_pb2.DecodeStreamResponse(request_id=number, failure=failure)]
+
+    def _stored_frame(self, record: FrameRecord) -> decoder_pb2.StoredFrame:
+        return wire.record_to_wire(record, decodable=self._models.decodes(record.info.latents_id))
+
+    def _watch_response(self, seen: Watched) -> decoder_pb2.WatchFramesResponse:
+        response = decoder_pb2.WatchFramesResponse(
+            cursor=cursors.cursor_from_position(self._store, seen.position), stream=seen.stream
+        )
+        if isinstance(seen.what, Gap):
+            response.gap.CopyFrom(wire.gap_to_wire(seen.what))
+        else:
+            response.frame.CopyFrom(self._stored_frame(seen.what))
+        return response
+
+    def _watch(self, request: decoder_pb2.WatchFramesRequest) -> AsyncGenerator[Watched]:
+        if request.mode not in _READ_OF_MODE:
+            raise BadRequest(f"a watch's mode is EVERY or NEWEST, got {request.mode}")
+        if request.WhichOneof("from") == "cursor":
+            position = cursors.position_from_cursor(self._store, request.cursor)
+        elif request.start == types_pb2.WATCH_START_OLDEST:
+            position = 0
+        elif request.start == types_pb2.WATCH_START_NOW:
+            position = self._store.newest_position
+        else:
+            raise BadRequest("a watch begins at a cursor, OLDEST or NOW, got none of them")
+        return watch(
+            self._store,
+            position,
+            read=_READ_OF_MODE[request.mode],
+            cameras=list(request.cameras),
+            with_streams=request.include_stream,
+            stopping=self._stopping,
+        )

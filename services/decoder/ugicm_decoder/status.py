@@ -1,0 +1,19 @@
+"""The status of every error that a decoder's call can end with."""
+
+from __future__ import annotations
+
+import grpc
+
+from ugicm_decoder import errors
+from ugicm_servicekit.status import STATUS, StatusTable
+
+__all__ = ["DECODER_STATUS"]
+
+DECODER_STATUS: StatusTable = {
+    **STATUS,
+    errors.StoreFailed: grpc.StatusCode.UNAVAILABLE,
+    errors.StoreDamaged: grpc.StatusCode.DATA_LOSS,
+    errors.FrameNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.FrameConflict: grpc.StatusCode.ALREADY_EXISTS,
+    errors.BadCursor: grpc.StatusCode.INVALID_ARGUMENT,
+}

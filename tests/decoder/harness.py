@@ -1,0 +1,123 @@
+"""A real decoder on a free port, over a real store and codecs that a test gives."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from tests.fake_codec import FakeCodec
+from ugicm.v1 import decoder_pb2 as pb
+from ugicm.v1 import types_pb2 as types
+from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
+from ugicm_decoder.main import SERVICE, serve
+from ugicm_decoder.settings import DecoderSettings
+from ugicm_decoder.status import DECODER_STATUS
+from ugicm_servicekit.channel import connect
+from ugicm_servicekit.models import Models
+from ugicm_servicekit.server import Server
+
+HUMAN = types.View(preset=types.VIEW_PRESET_HUMAN)
+MACHINE = types.View(preset=types.VIEW_PRESET_MACHINE)
+
+
+@dataclass
+class Running:
+    server: Server
+    serving: asyncio.Task
+    port: int
+    channel: grpc.aio.Channel
+
+    @property
+    def stub(self):
+        return DecoderServiceStub(self.channel)
+
+    async def ingest(self, *items):
+        call = self.stub.Ingest(iter([request(item) for item in items]))
+        return [response async for response in call]
+
+    async def decode(self, **fields):
+        return pictures([part async for part in self.stub.Decode(order(**fields))])
+
+
+@asynccontextmanager
+async def decoding(path, *codecs, **settings):
+    """Serve from a store under ``path``, by a ``FakeCodec`` where no codec is given."""
+    chosen = DecoderSettings(port=0, store=path / "frames.sqlite", **settings)
+    server = Server(chosen, DECODER_STATUS, services=[SERVICE])
+    port = await server.listen()
+    serving = asyncio.create_task(serve(chosen, server, Models(codecs or [FakeCodec()])))
+    try:
+        async with connect(f"127.0.0.1:{port}") as channel:
+            await ready(channel)
+            yield Running(server, serving, port, channel)
+    finally:
+        server.stop()
+        try:
+            await serving
+        finally:
+            await server.close()
+
+
+async def ready(channel):
+    """Wait until the server is ready to serve."""
+    watch = HealthStub(channel).Watch(HealthCheckRequest())
+    while (await watch.read()).status != HealthCheckResponse.SERVING:
+        pass
+    watch.cancel()
+
+
+def frame(stream, camera="gate", sequence=0, *, epoch=1, seconds=1_700_000_000):
+    return types.Frame(
+        key=types.FrameKey(camera=camera, epoch=epoch, sequence=sequence),
+        capture_time=Timestamp(seconds=seconds, nanos=7),
+        stream=stream,
+    )
+
+
+def request(item):
+    kind = "gap" if isinstance(item, types.Gap) else "frame"
+    return pb.IngestRequest(**{kind: item})
+
+
+def order(**fields):
+    return pb.DecodeRequest(**{"views": [HUMAN], "format": types.PIXEL_FORMAT_RGB, **fields})
+
+
+@dataclass
+class Pictures:
+    start: pb.DecodeStart
+    headers: list[pb.PictureStart] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+    statistics: pb.DecodeStatistics | None = None
+    chunk_sizes: list[int] = field(default_factory=list)
+
+    @property
+    def pixels(self):
+        return [
+            np.frombuffer(data, np.uint8).reshape(header.height, header.width, 3)
+            for header, data in zip(self.headers, self.data, strict=True)
+        ]
+
+
+def pictures(parts):
+    """Put the parts of one answer together; their order is checked on the way."""
+    first, *middle, last = parts
+    assert first.WhichOneof("part") == "start"
+    assert last.WhichOneof("part") == "statistics"
+    answer = Pictures(first.start, statistics=last.statistics)
+    for part in middle:
+        if part.WhichOneof("part") == "picture":
+            answer.headers.append(part.picture)
+            answer.data.append(b"")
+        else:
+            answer.data[-1] += part.chunk
+            answer.chunk_sizes.append(len(part.chunk))
+    assert [len(data) for data in answer.data] == [one.num_bytes for one in answer.headers]
+    return answer

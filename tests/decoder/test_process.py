@@ -1,0 +1,86 @@
+"""The decoder as a process: killed, stopped, and started wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.decoder.harness import frame, ready, request
+from tests.fake_codec import FakeCodec, picture
+from ugicm.v1 import decoder_pb2 as pb
+from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
+from ugicm_decoder.main import main
+from ugicm_servicekit.channel import connect
+
+ROOT = Path(__file__).parents[2]
+STREAM = FakeCodec().encode(picture())
+
+
+@asynccontextmanager
+async def process(store):
+    """Start a decoder; yields the process and a stub. It is killed at the end."""
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.decoder.fake_service", "--port=0", f"--store={store}"),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        line = (await running.stdout.readline()).decode()
+        assert line.startswith("listening on 127.0.0.1:")
+        async with connect(line.split()[-1]) as channel:
+            await ready(channel)
+            yield running, DecoderServiceStub(channel)
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+
+
+async def test_acknowledged_frames_survive_kill_9(tmp_path):
+    store = tmp_path / "frames.sqlite"
+    async with process(store) as (running, stub):
+        call = stub.Ingest()
+        for number in range(200):
+            await call.write(request(frame(STREAM, sequence=number)))
+        acknowledged = [(await call.read()).key for _ in range(100)]
+        running.kill()
+        await running.wait()
+    async with process(store) as (_, stub):
+        for key in acknowledged:
+            answer = await stub.GetFrame(pb.GetFrameRequest(key=key))
+            assert answer.frame == frame(STREAM, sequence=key.sequence)
+        again = stub.Ingest(iter([request(frame(STREAM, sequence=n)) for n in range(200)]))
+        results = [response.result async for response in again]
+        listed = await stub.ListFrames(pb.ListFramesRequest(camera="gate", page_size=1000))
+    assert results[:100] == [pb.INGEST_RESULT_DUPLICATE] * 100
+    assert [stored.key.sequence for stored in listed.frames] == list(range(200))
+
+
+async def test_sigterm_drains_and_ends_with_0(tmp_path):
+    async with process(tmp_path / "frames.sqlite") as (running, stub):
+        watch = stub.Watch(pb.WatchFramesRequest(start=1, mode=1))
+        await watch.initial_metadata()
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait() == 0
+
+
+def test_a_missing_model_ends_the_start_with_one_line(tmp_path, capfd):
+    path = tmp_path / "missing.safetensors"
+    assert main(["--port=0", f"--models={path}", f"--store={tmp_path / 'frames'}"]) == 1
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith("decoder: ")
+    assert "missing.safetensors" in last
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [("--threads=0", "--threads"), ("--treads=1", "--threads")],
+)
+def test_wrong_settings_end_the_start_with_2_and_name_the_flag(flag, name, capfd):
+    assert main(["--port=0", flag]) == 2
+    assert name in capfd.readouterr().err
