@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from typing import Any, TypeVar
 
 from ugicm_servicekit.errors import Stopping
@@ -20,7 +20,7 @@ async def in_order(
     *,
     ahead: int,
     stopping: asyncio.Event,
-) -> AsyncIterator[_Answer]:
+) -> AsyncGenerator[_Answer]:
     """Yield the answer to each request, in the order of the requests.
 
     Args:
