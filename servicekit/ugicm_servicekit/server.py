@@ -35,6 +35,9 @@ class Server:
         settings: where to listen, and the limits.
         table: the statuses of every error that a handler may raise.
         services: full names of the services it will have, such as ``ugicm.v1.DecoderService``.
+
+    Attributes:
+        stopping: set when draining begins; calls that would last for ever end then.
     """
 
     def __init__(
@@ -42,8 +45,8 @@ class Server:
     ) -> None:
         self._settings = settings
         self._services = services
-        self._stop = asyncio.Event()
-        self._health = health.HealthServicer()
+        self.stopping = asyncio.Event()
+        self._health = _Health(self.stopping)
         self._routes = _Routes()
         self._server = grpc.aio.server(
             interceptors=[StatusInterceptor(table)], options=_options(settings)
@@ -89,7 +92,7 @@ class Server:
         """
         await self._set_health(_SERVING)
         _log.info("ready")
-        await self._stop.wait()
+        await self.stopping.wait()
         _log.info("draining for at most %g s", self._settings.drain_seconds)
         await self._health.enter_graceful_shutdown()
         await self._server.stop(self._settings.drain_seconds)
@@ -97,7 +100,7 @@ class Server:
 
     def stop(self) -> None:
         """Let ``serve`` drain and return."""
-        self._stop.set()
+        self.stopping.set()
 
     async def close(self) -> None:
         """Cancel what still runs, and let go of the port."""
@@ -108,6 +111,30 @@ class Server:
     async def _set_health(self, status: int) -> None:
         for name in (OVERALL_HEALTH, *self._services):
             await self._health.set(name, status)
+
+
+class _Health(health.HealthServicer):
+    """Health checking whose watches end when the server stops, so that none holds up a drain."""
+
+    def __init__(self, stopping: asyncio.Event) -> None:
+        super().__init__()
+        self._stopping = stopping
+
+    async def Watch(  # noqa: N802 - the RPC's name
+        self, request: health_pb2.HealthCheckRequest, context: Any
+    ) -> None:
+        """Report the service's status whenever it changes, and NOT_SERVING at the end."""
+        tasks = [
+            asyncio.ensure_future(super().Watch(request, context)),
+            asyncio.ensure_future(self._stopping.wait()),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await context.write(health_pb2.HealthCheckResponse(status=_NOT_SERVING))
 
 
 class _Routes(grpc.GenericRpcHandler):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from ugicm.v1.types_pb2 import Failure
 from ugicm_codec import errors as codec_errors
@@ -47,6 +49,7 @@ STATUS: StatusTable = {
     errors.BadRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.NotReady: grpc.StatusCode.UNAVAILABLE,
+    errors.Stopping: grpc.StatusCode.UNAVAILABLE,
     errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -97,16 +100,18 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         method = str(handler_call_details.method)
         kind = f"{_arity(handler.request_streaming)}_{_arity(handler.response_streaming)}"
         make: Callable[..., _Handler] = getattr(grpc, f"{kind}_rpc_method_handler")
+        # Requests arrive here as bytes: a failure inside grpc's own parsing would be UNKNOWN.
+        parse = handler.request_deserializer
+        read = _parse_each if handler.request_streaming else _parse
         return make(
-            self._guard(getattr(handler, kind), method),
-            request_deserializer=handler.request_deserializer,
+            self._guard(getattr(handler, kind), partial(read, parse), method),
             response_serializer=handler.response_serializer,
         )
 
-    def _guard(self, behaviour: _Behaviour, method: str) -> _Behaviour:
+    def _guard(self, behaviour: _Behaviour, read: Callable[[Any], Any], method: str) -> _Behaviour:
         async def awaited(request: Any, context: Any) -> Any:
             try:
-                return await behaviour(request, context)
+                return await behaviour(read(request), context)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - the outermost layer of a call
@@ -114,7 +119,7 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
 
         async def iterated(request: Any, context: Any) -> AsyncIterator[Any]:
             try:
-                async with aclosing(behaviour(request, context)) as responses:
+                async with aclosing(behaviour(read(request), context)) as responses:
                     async for response in responses:
                         yield response
             except grpc.aio.AbortError:
@@ -133,6 +138,22 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             metadata = (("grpc-retry-pushback-ms", str(milliseconds)),)
         await context.abort(_CODE_OF_NUMBER[failure.code], failure.message, metadata)
         raise AssertionError("abort returned")
+
+
+def _parse(parse: Callable[[bytes], Any] | None, request: bytes) -> Any:
+    if parse is None:
+        return request
+    try:
+        return parse(request)
+    except DecodeError as error:
+        raise errors.BadRequest("the bytes are not the message that this method takes") from error
+
+
+async def _parse_each(
+    parse: Callable[[bytes], Any] | None, requests: AsyncIterable[bytes]
+) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _parse(parse, request)
 
 
 def _arity(streaming: bool) -> str:

@@ -30,7 +30,6 @@ async def test_health_turns_to_serving_when_the_service_is_ready():
         assert (await health.Check(health_pb2.HealthCheckRequest())).status == SERVING
         running.server.stop()
         assert (await watch.read()).status == NOT_SERVING
-        watch.cancel()
         await serving
 
 
@@ -86,6 +85,18 @@ async def test_draining_lets_running_calls_finish_and_refuses_new_ones():
         finish.set()
         assert (await call).stream == b"in flight"
         await serving
+
+
+async def test_a_health_watch_does_not_hold_up_draining():
+    async with encoding(settings=ServerSettings(drain_seconds=600)) as running:
+        health = health_pb2_grpc.HealthStub(running.channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+        statuses = [(await watch.read()).status]
+        running.server.stop()
+        await running.server.serve()
+        while (response := await watch.read()) is not grpc.aio.EOF:
+            statuses.append(response.status)
+        assert statuses[-1] == NOT_SERVING
 
 
 async def test_draining_ends_after_its_time():

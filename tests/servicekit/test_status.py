@@ -5,7 +5,7 @@ import logging
 import grpc
 import pytest
 
-from tests.servicekit.harness import encoding, request
+from tests.servicekit.harness import SERVICE, encoding, request
 from ugicm.v1 import encoder_pb2, types_pb2
 from ugicm_codec.errors import BitstreamError, CodecError, CorruptStream
 from ugicm_servicekit.errors import CallError, Overloaded, ServicekitError
@@ -90,6 +90,16 @@ async def test_the_server_goes_on_after_an_unknown_error():
         with pytest.raises(grpc.aio.AioRpcError):
             await running.stub.Encode(request())
         assert (await running.stub.Encode(request())).stream == b"fine"
+
+
+@pytest.mark.parametrize("method", ["Encode", "EncodeStream"])
+async def test_bytes_that_are_no_message_are_an_invalid_argument(method):
+    async with encoding() as running:
+        call = running.channel.unary_unary(f"/{SERVICE}/{method}")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"\xff\xff\xff")
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert (await running.stub.Encode(request(b"next"))).stream == b"next"
 
 
 async def test_a_handlers_own_abort_passes():
