@@ -11,7 +11,7 @@ palette                   looked up
 alpha, transparent colour composited on ``background`` (white unless told), on sRGB values
 16 bits per sample        the upper 8 bits; grey samples in 32-bit containers count as 16-bit
                           where all of them are in 0..65535
-CMYK without a profile    ``R = 255 - min(255, C + K)``, and so on (Pillow's conversion)
+CMYK without a profile    ``R = (255 - C) (255 - K) / 255``, and so on
 several frames            the first one
 anything else             refused: floating point and signed samples, Lab
 ========================  ====================================================================
@@ -56,7 +56,7 @@ Colour: TypeAlias = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
 
 # Named, so that no file reaches a plug-in that starts another program (EPS) or is rarely tried.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 
 # fmt: off
 SUFFIXES = frozenset({
@@ -229,7 +229,7 @@ def _to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
                 )
                 assert converted is not None  # None is returned for conversions in place only
                 return converted
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             pass  # a broken profile says nothing about the samples
     return image.convert("RGB")
 

@@ -1,12 +1,12 @@
 """Find photographs that come inside installed packages.
 
-==================  ============  ============================================================
+==================  ============  ============================================
 astronaut.png       scikit-image  Eileen Collins, by NASA; public domain
 grace_hopper.jpg    matplotlib    Grace Hopper, by the US Navy; public domain
-chelsea.png         scikit-image  Chelsea the cat, by Stefan van der Walt; CC0
-coffee.png          scikit-image  by Rachel Michetti; CC0
-rocket.jpg          scikit-image  a Falcon 9, by SpaceX; CC0
-==================  ============  ============================================================
+luispedro.jpg       mahotas       Luis Pedro Coelho, its author; MIT
+chelsea.png         scikit-image  a cat, by Stéfan van der Walt; CC0
+coffee.png          scikit-image  a cup, by Rachel Michetti; CC0
+==================  ============  ============================================
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = ["bundled_photos"]
 _PHOTOS = (
     ("scikit-image", "skimage/data/astronaut.png"),
     ("matplotlib", "matplotlib/mpl-data/sample_data/grace_hopper.jpg"),
+    ("mahotas", "mahotas/demos/data/luispedro.jpg"),
     ("scikit-image", "skimage/data/chelsea.png"),
     ("scikit-image", "skimage/data/coffee.png"),
-    ("scikit-image", "skimage/data/rocket.jpg"),
 )
 
 
