@@ -1,5 +1,7 @@
-"""Trains UG-ICM's models and exports them."""
+"""Trains UG-ICM models and turns them into model files."""
 
 import torchvision_cpu
 
-torchvision_cpu.ensure()  # compressai, which the modules below import, wants torchvision
+# Before anything here imports compressai, which imports torchvision: beside a CPU-only PyTorch
+# that fails until its operators are defined.
+torchvision_cpu.ensure()

@@ -15,9 +15,10 @@ from ugicm_codec.entropy.fixedpoint import ACTIVATION_LIMIT, WEIGHT_LIMIT
 from ugicm_codec.entropy.rans import PRECISION
 from ugicm_codec.models.modelfile import ENTROPY_PREFIX, half_precision, serialise_model
 from ugicm_training.constraints import effective_state
+from ugicm_training.data import PhotoSet
 from ugicm_training.model import TrainableHyperprior
 
-__all__ = ["export_model"]
+__all__ = ["calibration_crops", "export_model"]
 
 # Scales of the latents' tables, log-spaced between these ends; CompressAI's lower end.
 _SCALE_TABLES = 64
@@ -26,8 +27,21 @@ _SCALE_ENDS = (0.11, 128.0)
 # Activations may exceed the largest seen in calibration by this factor before they saturate.
 _HEADROOM = 2.0
 
+_CALIBRATION_PICTURES = 32
+
 # Hyper-latents whose likelihood is looked at when their tables are built.
 _HYPER_SUPPORT = 255
+
+
+def calibration_crops(photos: PhotoSet) -> Tensor:
+    """Return ``(N, 3, S, S)`` in [0, 1]: the middles of the first pictures, of one size."""
+    pictures = photos.pictures[:_CALIBRATION_PICTURES]
+    side = min(min(picture.shape[:2]) for picture in pictures) // 64 * 64
+    crops = []
+    for picture in pictures:
+        top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+        crops.append(torch.from_numpy(picture[top : top + side, left : left + side].copy()))
+    return torch.stack(crops).permute(0, 3, 1, 2).float().div_(255.0)
 
 
 @torch.no_grad()
