@@ -9,14 +9,13 @@ from contextlib import asynccontextmanager
 import grpc
 
 from ugicm_servicekit.errors import Unreachable
+from ugicm_servicekit.settings import DEFAULT_MAX_MESSAGE_BYTES
 
 __all__ = ["connect", "open_channel"]
 
-_DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
-
 
 def open_channel(
-    address: str, *, max_message_bytes: int = _DEFAULT_MAX_MESSAGE_BYTES
+    address: str, *, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
 ) -> grpc.aio.Channel:
     """Return a channel to ``host:port`` that connects when first used, and again when lost."""
     return grpc.aio.insecure_channel(
@@ -39,7 +38,7 @@ async def connect(
     address: str,
     *,
     timeout_seconds: float = 5.0,
-    max_message_bytes: int = _DEFAULT_MAX_MESSAGE_BYTES,
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel to ``host:port`` and see that a server is there; closes it at the end.
 

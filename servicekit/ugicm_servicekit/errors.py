@@ -9,7 +9,7 @@ ServicekitError
       x Unreachable    no server answers at the address
   + StartError         ends the process before it serves
       x BadSettings    settings are unknown or out of range
-      x CannotListen   the address is taken, foreign or not allowed
+      x CannotListen   the address is taken, foreign or not allowed, or cannot be told
 """
 
 from __future__ import annotations
@@ -83,4 +83,4 @@ class BadSettings(StartError):
 
 
 class CannotListen(StartError):
-    """The address is taken, foreign or not allowed."""
+    """The address is taken, foreign or not allowed, or cannot be told."""

@@ -59,7 +59,8 @@ class Server:
             The port: the one of the settings, or a free one if that is 0.
 
         Raises:
-            CannotListen: the address is taken, foreign or not allowed.
+            CannotListen: the address is taken, foreign or not allowed, or the port file cannot
+                be written.
         """
         host, wanted = self._settings.host, self._settings.port
         _check_address(host, wanted)
@@ -199,5 +200,8 @@ def _join(host: str, port: int) -> str:
 def _write_port(path: Path, port: int) -> None:
     """Write the port so that a reader sees all of it or no file."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text(f"{port}\n")
-    new.replace(path)
+    try:
+        new.write_text(f"{port}\n")
+        new.replace(path)
+    except OSError as error:
+        raise CannotListen(f"cannot write the port to {path}: {error.strerror}") from error

@@ -17,7 +17,10 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.logs import LogFormat, LogLevel
 
-__all__ = ["ServerSettings", "Setting", "read_settings"]
+__all__ = ["DEFAULT_MAX_MESSAGE_BYTES", "ServerSettings", "Setting", "read_settings"]
+
+# Of servers and of the channels to them.
+DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
 
 _Settings = TypeVar("_Settings")
 _BOOLEANS = {"true": True, "false": False}
@@ -54,7 +57,7 @@ class ServerSettings:
     port_file: Annotated[Path | None, Setting("file to write the port to")] = None
     max_message_bytes: Annotated[
         int, Setting("largest message to accept or send, in bytes", 2**16, 2**31 - 1)
-    ] = 64 * 2**20
+    ] = DEFAULT_MAX_MESSAGE_BYTES
     drain_seconds: Annotated[
         float, Setting("how long running calls may take to finish at the end", 0)
     ] = 20.0

@@ -150,6 +150,14 @@ async def test_the_chosen_port_is_written_and_removed(tmp_path):
     assert not path.exists()
 
 
+async def test_a_port_that_cannot_be_written_is_one_clear_line(tmp_path):
+    path = tmp_path / "absent" / "port"
+    server = Server(ServerSettings(port_file=path), STATUS, services=[SERVICE])
+    with pytest.raises(CannotListen, match=f"the port to {path}: No such file or directory"):
+        await server.listen()
+    await server.close()
+
+
 async def test_an_oversized_request_is_refused_with_both_sizes():
     async with encoding(settings=ServerSettings(max_message_bytes=2**16)) as running:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
