@@ -5,6 +5,17 @@ The words that all three services share: frames, streams, views, pictures and mo
 
 Numbers here are forever: fields and enum values are only added, and what is retired stays listed as reserved.
 The zero of every enum means that nobody chose, and a request that carries it is INVALID_ARGUMENT.
+
+What a status says, in all calls:
+  INVALID_ARGUMENT     the request cannot be served as it is, or its bytes are not a stream or a picture
+  DATA_LOSS            a stream is damaged: cut off, altered, or stored bytes have changed
+  NOT_FOUND            no frame has that key
+  ALREADY_EXISTS       the key is taken by other bytes
+  FAILED_PRECONDITION  no loaded model can do this
+  RESOURCE_EXHAUSTED   too many calls, too large a message or no room; where waiting helps, the trailing metadata
+                       grpc-retry-pushback-ms says how long
+  UNAVAILABLE          the service is starting or stopping, or cannot reach another one; try again
+  INTERNAL             a mistake of ours, told in the service's log only
 """
 
 from collections import abc as abc
