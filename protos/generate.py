@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import sysconfig
 import tempfile
@@ -35,7 +36,7 @@ def generate(destination: Path) -> None:
     if status != 0:
         raise SystemExit(status)
     for proto in PROTOS:
-        if "service " not in (ROOT / proto).read_text():
+        if not re.search(r"^service ", (ROOT / proto).read_text(), re.MULTILINE):
             for path in (destination / proto).parent.glob(f"{proto.stem}_pb2_grpc.py*"):
                 path.unlink()
 
