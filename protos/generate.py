@@ -35,7 +35,7 @@ def generate(destination: Path) -> None:
     )
     if status != 0:
         raise SystemExit(status)
-    for proto in PROTOS:
+    for proto in PROTOS:  # protoc writes service stubs for files without services too
         if not re.search(r"^service ", (ROOT / proto).read_text(), re.MULTILINE):
             for path in (destination / proto).parent.glob(f"{proto.stem}_pb2_grpc.py*"):
                 path.unlink()
