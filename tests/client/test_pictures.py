@@ -271,7 +271,7 @@ def test_every_truncation_is_refused(file_format):
 def test_errors_name_the_file(tmp_path):
     path = tmp_path / "broken.jpg"
     path.write_bytes(b"broken")
-    with pytest.raises(UnreadablePicture, match="broken.jpg"):
+    with pytest.raises(UnreadablePicture, match=r"broken\.jpg"):
         read_picture(path)
 
 

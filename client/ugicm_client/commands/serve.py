@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 
 import click
 
@@ -26,12 +27,7 @@ def serve(service: str, arguments: tuple[str, ...]) -> int:
     ARGUMENTS go to the service, which explains them with --help.
     """
     package = f"ugicm_{service}"
-    try:
-        main = import_module(f"{package}.main").main
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        raise MissingPackage(
-            f"the {service} service is not installed: pip install ugicm-{service}"
-        ) from error
+    if find_spec(package) is None:
+        raise MissingPackage(f"the {service} is not installed: pip install ugicm-{service}")
+    main = import_module(f"{package}.main").main
     return int(main(list(arguments)) or 0)

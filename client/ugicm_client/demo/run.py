@@ -149,9 +149,7 @@ async def _follow(
         raise ProcessError(f"the encoder did not hand {name} on to the decoder: {delivery}")
     stream = await clients.operator.stream(sent.key)
     decoded = await clients.operator.decode(sent.key, [_HUMAN, _MACHINE])
-    analysis = await clients.pipeline.analyze(
-        sent.key, view=_MACHINE, minimum_score=_MINIMUM_SCORE
-    )
+    analysis = await clients.pipeline.analyze(sent.key, view=_MACHINE, minimum_score=_MINIMUM_SCORE)
 
     human, machine = decoded.images
     _write(out / "streams" / f"{name}.ugi", stream)
