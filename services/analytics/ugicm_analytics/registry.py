@@ -26,9 +26,8 @@ def load_analyzers(names: Sequence[str]) -> dict[str, Analyzer]:
     """
     unknown = sorted(set(names) - set(ANALYZERS))
     if unknown:
-        raise UnknownAnalyzer(
-            f"no analyzer is called {', '.join(unknown)}; there are {', '.join(sorted(ANALYZERS))}"
-        )
+        names, known = ", ".join(map(repr, unknown)), ", ".join(sorted(ANALYZERS))
+        raise UnknownAnalyzer(f"no analyzer is called {names}; there are {known}")
     analyzers = {name: ANALYZERS[name]() for name in sorted(set(names))}
     for analyzer in analyzers.values():
         analyzer.load()

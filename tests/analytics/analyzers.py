@@ -1,0 +1,81 @@
+"""Analyzers whose findings a test can foretell."""
+
+from __future__ import annotations
+
+import threading
+
+from ugicm_analytics.analyzer import (
+    AnalyzerInfo,
+    Box,
+    Classification,
+    Detection,
+    Findings,
+    Mask,
+    Segment,
+    Task,
+)
+
+
+class Brightness:
+    """Classifies pictures as the brightness of their first pixel, and counts its calls."""
+
+    def __init__(self):
+        self.num_calls = 0
+        # Tests clear it to hold work up, and are told when some is.
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.held_up = threading.Event()
+
+    info = AnalyzerInfo(
+        name="brightness", task=Task.CLASSIFY, version="1", labels=("bright",), minimum_score=0.0
+    )
+
+    def load(self):
+        pass
+
+    def analyze(self, pictures, labels):
+        self.num_calls += 1
+        self.held_up.set()
+        assert self.go_on.wait(60)
+        return [Findings(classifications=(bright(picture),)) for picture in pictures]
+
+
+def bright(picture):
+    return Classification("bright", int(picture[0, 0, 0]) / 255)
+
+
+class Everything:
+    """Finds one thing of every kind, of the labels that the request brings."""
+
+    info = AnalyzerInfo(
+        name="everything", task=Task.SEGMENT, version="2", labels=(), needs_labels=True
+    )
+
+    def load(self):
+        pass
+
+    def analyze(self, pictures, labels):
+        return [
+            Findings(
+                detections=(
+                    Detection(labels[0], 0.5, Box(0.0, 0.0, 1.5, 2.0), Mask((0, 2, 4))),
+                    Detection(labels[0], 0.75, Box(1.0, 0.0, 2.0, 2.0)),
+                    Detection(labels[0], 0.25, Box(0.0, 0.0, 1.0, 1.0)),
+                ),
+                classifications=(Classification(labels[0], 0.4), Classification(labels[1], 0.6)),
+                segments=(Segment(labels[1], Mask((1, 5))),),
+            )
+            for _ in pictures
+        ]
+
+
+class Broken:
+    """Fails as libraries do: by an error of its own, which no table knows."""
+
+    info = AnalyzerInfo(name="broken", task=Task.DETECT, version="1", labels=("none",))
+
+    def load(self):
+        pass
+
+    def analyze(self, pictures, labels):
+        raise ZeroDivisionError("a secret of the library")
