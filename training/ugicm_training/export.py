@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ugicm_codec.entropy.fixedpoint import ACTIVATION_LIMIT, WEIGHT_LIMIT
 from ugicm_codec.entropy.rans import PRECISION
+from ugicm_codec.models.layers import output_phases
 from ugicm_codec.models.modelfile import ENTROPY_PREFIX, half_precision, serialise_model
 from ugicm_training.constraints import effective_state
 from ugicm_training.data import PhotoSet
@@ -126,15 +127,7 @@ def _as_matrix(weight: Tensor) -> Tensor:
 
 def _transposed_as_matrix(weight: Tensor) -> Tensor:
     """``(I, O, 5, 5)`` of stride 2 to ``(9 I, 4 O)``: one 3x3 convolution of each output phase."""
-    channels_in, channels_out = weight.shape[:2]
-    out = torch.zeros(3, 3, channels_in, 2, 2, channels_out)
-    # Output 2 i + phase takes kernel element k from input i + tap - 1.
-    pairs = [(phase, tap, phase + 4 - 2 * tap) for phase in (0, 1) for tap in range(3)]
-    for row_phase, row_tap, row in pairs:
-        for column_phase, column_tap, column in pairs:
-            if 0 <= row < 5 and 0 <= column < 5:
-                out[row_tap, column_tap, :, row_phase, column_phase] = weight[:, :, row, column]
-    return out.reshape(9 * channels_in, 4 * channels_out)
+    return output_phases(weight).reshape(9 * weight.shape[0], -1)
 
 
 def _scales() -> NDArray[np.float64]:

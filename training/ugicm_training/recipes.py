@@ -121,7 +121,7 @@ def default() -> Recipe:
         knots=5,
         lambdas=(0.0016, 0.032),
         quality_steps=101,
-        weights=LossWeights(semantic=2.0, machine_distortion=0.25),
+        weights=LossWeights(semantic=1.5, machine_distortion=0.5),
         stages=(backbone, views),
         warmup_steps=300,
         gradient_norm=1.0,

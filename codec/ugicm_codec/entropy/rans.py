@@ -187,6 +187,8 @@ def _encode(values, table_indexes, cumulative, num_symbols, offset, out):  # typ
             "int16[::1])", nogil=True, cache=True)  # fmt: skip
 def _decode(words, table_indexes, cumulative, num_symbols, offset, buckets, values):  # type: ignore[no-untyped-def]
     state = np.uint64(words[0]) | np.uint64(words[1]) << _WORD_BITS
+    if state < _LOWER_BOUND or state >= _LOWER_BOUND << _WORD_BITS:
+        return _BAD_SYMBOL
     position = 2
     for index in range(values.size):
         table = table_indexes[index]

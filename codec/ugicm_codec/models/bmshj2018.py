@@ -14,7 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ugicm_codec.models.layers import GDN, ViewEmbedding, ViewTerm, deconvolution, downsampling
+from ugicm_codec.models.layers import (
+    GDN,
+    ViewEmbedding,
+    ViewTerm,
+    deconvolution,
+    downsampling,
+    subpixel,
+)
 
 __all__ = [
     "LATENT_STRIDE",
@@ -80,7 +87,7 @@ class ConditionalSynthesis(nn.Module):
         self.deconvolutions = nn.ModuleList(
             [deconvolution(m, n), deconvolution(n, n), deconvolution(n, n)]
         )
-        self.output = deconvolution(n, 3, bias=False)
+        self.output: nn.Module = deconvolution(n, 3, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(3, 1, 1))
         self.normalisations = nn.ModuleList([GDN(n, inverse=True) for _ in range(3)])
         self.view_terms = nn.ModuleList(
@@ -95,6 +102,11 @@ class ConditionalSynthesis(nn.Module):
         embedding = self.embedding(view)
         *inner, output = (term(embedding) for term in self.view_terms)
         return [*inner, output + self.output_bias]
+
+    def optimise(self) -> None:
+        """Replace the output layer by an equal one that is faster where nothing is trained."""
+        assert isinstance(self.output, nn.ConvTranspose2d)
+        self.output = subpixel(self.output)
 
     def forward(self, y_hat: Tensor, terms: list[Tensor]) -> Tensor:
         """Reconstruct pictures.

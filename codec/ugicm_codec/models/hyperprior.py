@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +86,7 @@ class HyperpriorModel:
             weights["0.weight"] /= 255.0
             analysis.load_state_dict(weights)
             synthesis.load_state_dict(file.part("g_s."))
+            synthesis.optimise()
             hyper_analysis.load_state_dict(file.part("h_a."))
             coder = _build_coder(entropy, device, products)
             gain, inverse_gain = entropy["gain"], entropy["inverse_gain"]
@@ -181,9 +182,12 @@ class HyperpriorModel:
         of_each = [self._terms_of_view(view) for view in views]
         return [torch.cat(block) for block in zip(*of_each, strict=True)]
 
-    @functools.lru_cache(maxsize=_KEPT_VIEWS)  # noqa: B019
-    def _terms_of_view(self, view: float) -> list[Tensor]:
-        return self.synthesis.terms(torch.tensor([view], device=self.device))
+    @functools.cached_property
+    def _terms_of_view(self) -> Callable[[float], list[Tensor]]:
+        def terms(view: float) -> list[Tensor]:
+            return self.synthesis.terms(torch.tensor([view], device=self.device))
+
+        return functools.lru_cache(maxsize=_KEPT_VIEWS)(terms)
 
 
 def _integers(values: Tensor) -> NDArray[np.int16]:
