@@ -27,6 +27,8 @@ def open_channel(
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.keepalive_permit_without_calls", 1),
+            # Shared, a channel would wait out the pause after another one's failed attempt.
+            ("grpc.use_local_subchannel_pool", 1),
             # A camera's link may come back any moment: try at least every 10 s.
             ("grpc.max_reconnect_backoff_ms", 10_000),
         ],
