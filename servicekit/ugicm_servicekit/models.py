@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
@@ -11,15 +12,37 @@ from ugicm.v1 import types_pb2
 from ugicm_codec.errors import UnknownModel, WrongModel
 from ugicm_codec.limits import Limits
 from ugicm_servicekit.errors import BadSettings
+from ugicm_servicekit.settings import ServerSettings, Setting
 from ugicm_servicekit.streams import model_to_wire
 
 if TYPE_CHECKING:
     from ugicm_codec import Codec
 
-__all__ = ["Models", "load_models"]
+__all__ = ["ModelSettings", "Models", "load_models"]
 
 # Small, and no multiple of any model's stride.
 _WARM_UP_SHAPE = (70, 90, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(ServerSettings):
+    """What a server that runs models needs to be told."""
+
+    models: Annotated[
+        tuple[str, ...],
+        Setting("models to load, by name or path, commas between; the first is the default"),
+    ] = ("default",)
+    device: Annotated[str, Setting("device to compute on, as PyTorch names it")] = "cpu"
+    threads: Annotated[int, Setting("how many pictures to work on at once", 1, 1024)] = 2
+    max_queued: Annotated[
+        int, Setting("how many calls may wait for a thread before more are refused", 0)
+    ] = 64
+    max_pixels: Annotated[int, Setting("largest picture, in pixels", 1)] = Limits.max_pixels
+
+    @property
+    def limits(self) -> Limits:
+        """Limits on pictures."""
+        return Limits(max_pixels=self.max_pixels)
 
 
 class Models:
