@@ -49,7 +49,7 @@ class Running:
 @asynccontextmanager
 async def decoding(path, *codecs, **settings):
     """Serve from a store under ``path``, by a ``FakeCodec`` where no codec is given."""
-    chosen = DecoderSettings(port=0, store=path / "frames.sqlite", **settings)
+    chosen = DecoderSettings(**{"port": 0, "store": path / "frames.sqlite", **settings})
     server = Server(chosen, DECODER_STATUS, services=[SERVICE])
     port = await server.listen()
     serving = asyncio.create_task(serve(chosen, server, Models(codecs or [FakeCodec()])))

@@ -1,0 +1,1 @@
+"""The encoder service: pictures in, streams out, frames forwarded to the decoder."""

@@ -1,0 +1,76 @@
+"""Run the encoder as a process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from ugicm.v1 import encoder_pb2, encoder_pb2_grpc
+from ugicm_encoder.servicer import EncoderServicer
+from ugicm_encoder.settings import EncoderSettings
+from ugicm_encoder.status import ENCODER_STATUS
+from ugicm_encoder.upstream import Upstream
+from ugicm_servicekit.channel import open_channel
+from ugicm_servicekit.models import Models, load_models
+from ugicm_servicekit.process import run_service
+from ugicm_servicekit.server import Server
+from ugicm_servicekit.work import Workers
+
+__all__ = ["SERVICE", "main", "serve"]
+
+SERVICE = encoder_pb2.DESCRIPTOR.services_by_name["EncoderService"].full_name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the encoder until SIGTERM or SIGINT, and return the process's exit status."""
+    return run_service(
+        "encoder",
+        EncoderSettings,
+        _load_and_serve,
+        services=[SERVICE],
+        table=ENCODER_STATUS,
+        arguments=arguments,
+    )
+
+
+async def serve(settings: EncoderSettings, server: Server, models: Models) -> None:
+    """Answer calls until the server is told to stop."""
+    workers = Workers(threads=settings.threads, max_queued=settings.max_queued, name="encoding")
+    try:
+        async with _upstream(settings) as upstream:
+            servicer = EncoderServicer(
+                models,
+                workers,
+                upstream,
+                limits=settings.limits,
+                default_quality=settings.quality,
+                encode_ahead=settings.encode_ahead,
+                stopping=server.stopping,
+            )
+            server.add(encoder_pb2_grpc.add_EncoderServiceServicer_to_server, servicer)
+            await server.serve()
+    finally:
+        await asyncio.to_thread(workers.close)
+
+
+@asynccontextmanager
+async def _upstream(settings: EncoderSettings) -> AsyncIterator[Upstream | None]:
+    if settings.upstream is None:
+        yield None
+        return
+    async with open_channel(
+        settings.upstream, max_message_bytes=settings.max_message_bytes
+    ) as channel:
+        upstream = Upstream(channel, settings.upstream, timeout_seconds=settings.upstream_seconds)
+        try:
+            yield upstream
+        finally:
+            await upstream.close()
+
+
+async def _load_and_serve(settings: EncoderSettings, server: Server) -> None:
+    models = await asyncio.to_thread(
+        load_models, settings.models, device=settings.device, limits=settings.limits
+    )
+    await serve(settings, server, models)

@@ -1,0 +1,163 @@
+"""Translate between the wire and the encoder's codecs and upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ugicm.v1 import encoder_pb2, encoder_pb2_grpc, types_pb2
+from ugicm_codec import Limits, inspect
+from ugicm_encoder.coding import code
+from ugicm_encoder.status import ENCODER_STATUS
+from ugicm_encoder.upstream import Upstream
+from ugicm_servicekit.flow import in_order
+from ugicm_servicekit.models import Models
+from ugicm_servicekit.status import failure_of
+from ugicm_servicekit.streams import stream_info_to_wire
+from ugicm_servicekit.wire import key_from_wire, nanoseconds_from_wire, nanoseconds_to_wire
+from ugicm_servicekit.work import Workers
+
+__all__ = ["EncoderServicer"]
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A request's frame, and the answer that lacks only what became of it."""
+
+    frame: types_pb2.Frame
+    response: encoder_pb2.EncodeResponse
+
+
+class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
+    """``ugicm.v1.EncoderService`` over loaded models and, where there is one, an upstream.
+
+    Args:
+        models: what can encode.
+        workers: threads for encoding.
+        upstream: where frames with a key go; None returns them only.
+        limits: on pictures.
+        default_quality: of requests that name no target.
+        encode_ahead: how many items of one EncodeStream may be under way.
+        stopping: set when calls that last must end.
+        clock_ns: the time, in nanoseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        workers: Workers,
+        upstream: Upstream | None,
+        *,
+        limits: Limits,
+        default_quality: int,
+        encode_ahead: int,
+        stopping: asyncio.Event,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._models = models
+        self._workers = workers
+        self._upstream = upstream
+        self._limits = limits
+        self._default_quality = default_quality
+        self._encode_ahead = encode_ahead
+        self._stopping = stopping
+        self._clock_ns = clock_ns
+
+    async def Encode(
+        self, request: encoder_pb2.EncodeRequest, context: Any
+    ) -> encoder_pb2.EncodeResponse:
+        return await self._deliver(await self._encode(request))
+
+    async def EncodeStream(
+        self, request_iterator: AsyncIterator[encoder_pb2.EncodeStreamRequest], context: Any
+    ) -> AsyncIterator[encoder_pb2.EncodeStreamResponse]:
+        # Coding may overtake; what is handed on and answered keeps the order of the requests.
+        encoded = in_order(
+            request_iterator,
+            self._encode_item,
+            ahead=self._encode_ahead,
+            stopping=self._stopping,
+        )
+        answers = in_order(
+            encoded, self._deliver_item, ahead=self._encode_ahead, stopping=asyncio.Event()
+        )
+        async with aclosing(encoded), aclosing(answers):
+            async for answer in answers:
+                yield answer
+
+    async def ListModels(
+        self, request: types_pb2.ListModelsRequest, context: Any
+    ) -> types_pb2.ListModelsResponse:
+        return self._models.to_wire()
+
+    async def _encode(self, request: encoder_pb2.EncodeRequest) -> _Encoded:
+        frame = types_pb2.Frame()
+        if request.HasField("key"):
+            key_from_wire(request.key)
+            frame.key.CopyFrom(request.key)
+        captured_ns = (
+            nanoseconds_from_wire(request.capture_time)
+            if request.HasField("capture_time")
+            else self._clock_ns()
+        )
+        frame.capture_time.CopyFrom(nanoseconds_to_wire(captured_ns))
+        codec = self._models.named(request.model)
+        done = await self._workers.timed(
+            code, codec, request, limits=self._limits, default_quality=self._default_quality
+        )
+        coded = done.value
+        frame.stream = coded.stream
+        response = encoder_pb2.EncodeResponse(
+            stream=b"" if request.omit_stream else coded.stream,
+            info=stream_info_to_wire(inspect(coded.stream, self._limits)),
+            model=codec.model.name,
+            model_sha256=codec.model.sha256,
+            statistics=encoder_pb2.EncodeStatistics(
+                queue_seconds=done.queue_seconds,
+                picture_seconds=coded.picture_seconds,
+                encode_seconds=coded.encode_seconds,
+            ),
+        )
+        if request.HasField("key"):
+            response.key.CopyFrom(request.key)
+        return _Encoded(frame, response)
+
+    async def _deliver(self, encoded: _Encoded) -> encoder_pb2.EncodeResponse:
+        response = encoded.response
+        if self._upstream is None or not encoded.frame.HasField("key"):
+            response.delivery = encoder_pb2.DELIVERY_RETURNED
+            return response
+        started = time.perf_counter()
+        await self._upstream.deliver(encoded.frame)
+        response.delivery = encoder_pb2.DELIVERY_STORED
+        response.statistics.delivery_seconds = time.perf_counter() - started
+        return response
+
+    async def _encode_item(
+        self, item: encoder_pb2.EncodeStreamRequest
+    ) -> tuple[int, _Encoded | types_pb2.Failure]:
+        return item.request_id, await _or_failure(self._encode(item.request))
+
+    async def _deliver_item(
+        self, item: tuple[int, _Encoded | types_pb2.Failure]
+    ) -> encoder_pb2.EncodeStreamResponse:
+        number, encoded = item
+        outcome = (
+            await _or_failure(self._deliver(encoded)) if isinstance(encoded, _Encoded) else encoded
+        )
+        if isinstance(outcome, types_pb2.Failure):
+            return encoder_pb2.EncodeStreamResponse(request_id=number, failure=outcome)
+        return encoder_pb2.EncodeStreamResponse(request_id=number, response=outcome)
+
+
+async def _or_failure(work: Awaitable[_Result]) -> _Result | types_pb2.Failure:
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - the outermost layer of an item
+        return failure_of(error, ENCODER_STATUS, method="EncodeStream")

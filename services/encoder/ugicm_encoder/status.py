@@ -1,0 +1,17 @@
+"""The status of every error that an encoder's call can end with."""
+
+from __future__ import annotations
+
+import grpc
+
+from ugicm_encoder import errors
+from ugicm_servicekit.status import STATUS, StatusTable
+
+__all__ = ["ENCODER_STATUS"]
+
+ENCODER_STATUS: StatusTable = {
+    **STATUS,
+    errors.UpstreamUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.FrameTaken: grpc.StatusCode.ALREADY_EXISTS,
+    errors.UpstreamRefused: grpc.StatusCode.INTERNAL,
+}

@@ -1,0 +1,155 @@
+"""Frames on their way to the decoder: stored before they are answered, or refused."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tests.decoder.harness import decoding
+from tests.encoder.harness import encoding, item, key, raw
+from tests.fake_codec import FakeCodec, picture
+from ugicm.v1 import decoder_pb2, types_pb2
+from ugicm.v1 import encoder_pb2 as pb
+from ugicm.v1.decoder_pb2_grpc import (
+    DecoderServiceServicer,
+    add_DecoderServiceServicer_to_server,
+)
+
+
+@pytest.fixture
+async def decoder(tmp_path):
+    async with decoding(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def encoder(decoder):
+    async with encoding(upstream=f"127.0.0.1:{decoder.port}") as running:
+        yield running
+
+
+def request(sequence=0, seed=0, **fields):
+    return pb.EncodeRequest(picture=raw(picture(seed=seed)), key=key(sequence), **fields)
+
+
+async def stored(decoder):
+    page = await decoder.stub.ListFrames(decoder_pb2.ListFramesRequest(camera="gate"))
+    return [record.key.sequence for record in page.frames]
+
+
+async def test_a_frame_is_stored_when_it_is_answered(encoder, decoder):
+    taken = Timestamp(seconds=1_700_000_000, nanos=123_456_789)
+    response = await encoder.stub.Encode(request(5, capture_time=taken))
+    assert response.delivery == pb.DELIVERY_STORED
+    assert response.statistics.delivery_seconds > 0
+    answer = await decoder.stub.GetFrame(decoder_pb2.GetFrameRequest(key=key(5)))
+    assert answer.frame.stream == response.stream == FakeCodec().encode(picture())
+    assert answer.frame.capture_time == taken
+
+
+async def test_a_picture_without_a_key_is_not_forwarded(encoder, decoder):
+    response = await encoder.stub.Encode(pb.EncodeRequest(picture=raw(picture())))
+    assert response.delivery == pb.DELIVERY_RETURNED
+    assert await stored(decoder) == []
+
+
+async def test_a_frame_sent_again_is_stored_once(encoder, decoder):
+    for _ in range(2):
+        assert (await encoder.stub.Encode(request())).delivery == pb.DELIVERY_STORED
+    assert await stored(decoder) == [0]
+
+
+async def test_another_picture_under_a_taken_key_already_exists(encoder):
+    await encoder.stub.Encode(request())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await encoder.stub.Encode(request(seed=1))
+    assert caught.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert "gate/1/0" in caught.value.details()
+    assert (await encoder.stub.Encode(request(1))).delivery == pb.DELIVERY_STORED
+
+
+async def test_a_stream_of_frames_is_stored_in_its_order(encoder, decoder):
+    sizes = [(96, 96), (1, 1), (48, 48), (2, 2), (64, 64), (3, 3)] * 5
+    items = [item(n, picture(*size), key=key(n)) for n, size in enumerate(sizes)]
+    watch = decoder.stub.Watch(
+        decoder_pb2.WatchFramesRequest(
+            start=types_pb2.WATCH_START_NOW, mode=types_pb2.WATCH_MODE_EVERY
+        )
+    )
+    await watch.initial_metadata()
+    answered = [response.request_id async for response in encoder.stub.EncodeStream(iter(items))]
+    in_order = [(await watch.read()).frame.key.sequence for _ in items]
+    watch.cancel()
+    assert answered == in_order == list(range(30))
+
+
+async def test_without_the_decoder_a_frame_is_unavailable_and_says_why():
+    async with encoding(upstream="127.0.0.1:1") as encoder:
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await encoder.stub.Encode(request())
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert "decoder at 127.0.0.1:1" in caught.value.details()
+        alone = await encoder.stub.Encode(pb.EncodeRequest(picture=raw(picture())))
+        assert alone.stream
+        answers = encoder.stub.EncodeStream(
+            iter([item(1, picture(), key=key()), item(2, picture())])
+        )
+        failed, returned = [answer async for answer in answers]
+    assert failed.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
+    assert returned.response.delivery == pb.DELIVERY_RETURNED
+
+
+async def test_a_decoder_that_went_away_and_came_back_is_used_again(tmp_path):
+    async with decoding(tmp_path) as decoder:
+        address = f"127.0.0.1:{decoder.port}"
+        async with encoding(upstream=address) as encoder:
+            await encoder.stub.Encode(request(0))
+            decoder.server.stop()
+            await decoder.serving
+            await decoder.server.close()
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await encoder.stub.Encode(request(1))
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            async with decoding(tmp_path, port=decoder.port) as again:
+                while True:
+                    try:
+                        await encoder.stub.Encode(request(1))
+                    except grpc.aio.AioRpcError:
+                        continue
+                    break
+                assert await stored(again) == [0, 1]
+
+
+class SilentDecoder(DecoderServiceServicer):
+    """Reads frames, and never answers."""
+
+    async def Ingest(self, request_iterator, context):
+        async for _ in request_iterator:
+            pass
+        yield decoder_pb2.IngestResponse()
+
+
+async def test_a_decoder_that_does_not_answer_in_time_is_unavailable():
+    server = grpc.aio.server()
+    add_DecoderServiceServicer_to_server(SilentDecoder(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with encoding(upstream=f"127.0.0.1:{port}", upstream_seconds=0.05) as encoder:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await encoder.stub.Encode(request())
+    await server.stop(None)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "within 0.05 s" in caught.value.details()
+
+
+async def test_a_frame_that_the_decoder_cannot_take_is_refused_for_good(tmp_path):
+    async with (
+        decoding(tmp_path, max_pixels=100) as decoder,
+        encoding(upstream=f"127.0.0.1:{decoder.port}") as encoder,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await encoder.stub.Encode(request())
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "100 pixels" in caught.value.details()
