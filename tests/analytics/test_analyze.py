@@ -214,6 +214,7 @@ async def test_a_picture_above_the_limit_is_refused_inline_and_decoded(decoder):
         grpc.StatusCode.INVALID_ARGUMENT,
         grpc.StatusCode.DATA_LOSS,
         grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
     ],
 )
 async def test_what_the_decoder_refuses_is_passed_on_in_its_words(stub, decoder, code):

@@ -25,11 +25,11 @@ _ERROR_OF_CODE: Mapping[grpc.StatusCode, type[errors.DecoderError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.RequestRefused,
     grpc.StatusCode.DATA_LOSS: errors.StreamDamaged,
     grpc.StatusCode.FAILED_PRECONDITION: errors.NotDecodable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.DecoderExhausted,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DecoderTooSlow,
 }
 # A server that stops in the middle of a call cancels it.
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-_DEFAULT_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +124,9 @@ class Decoder:
             code, details = error.code(), error.details() or ""
             if code in _GONE:
                 raise Unreachable(f"the decoder at {self._address} is not available") from error
-            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                raise Overloaded(details, retry_after_seconds=_retry_seconds(error)) from error
+            retry_after_seconds = _retry_seconds(error)
+            if code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_seconds is not None:
+                raise Overloaded(details, retry_after_seconds=retry_after_seconds) from error
             raise _ERROR_OF_CODE.get(code, errors.DecoderFailed)(details) from error
 
 
@@ -181,9 +182,9 @@ def _check(picture: decoder_pb2.PictureStart, limits: Limits) -> None:
         )
 
 
-def _retry_seconds(error: grpc.aio.AioRpcError) -> float:
-    """Return what the decoder says in the metadata that gRPC's own retries obey."""
+def _retry_seconds(error: grpc.aio.AioRpcError) -> float | None:
+    """Return when the decoder wants to be asked again; None where waiting does not help."""
     for name, value in error.trailing_metadata():
-        if name == "grpc-retry-pushback-ms":
+        if name == "grpc-retry-pushback-ms" and value.isdigit():
             return int(value) / 1000
-    return _DEFAULT_RETRY_SECONDS
+    return None

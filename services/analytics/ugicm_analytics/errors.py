@@ -10,6 +10,7 @@ AnalyticsError
       x RequestRefused       it takes the request or the stream for wrong
       x StreamDamaged        the stream's bytes are damaged
       x NotDecodable         it has no model for the stream
+      x DecoderExhausted     it has no room, and waiting does not help
       x DecoderTooSlow       it did not answer in time
       x DecoderFailed        it broke, or answered against the contract
 """
@@ -21,6 +22,7 @@ __all__ = [
     "AnalyzerError",
     "AnalyzerUnavailable",
     "DecoderError",
+    "DecoderExhausted",
     "DecoderFailed",
     "DecoderTooSlow",
     "FrameNotFound",
@@ -70,6 +72,10 @@ class StreamDamaged(DecoderError):
 
 class NotDecodable(DecoderError):
     """The decoder has no model for the stream."""
+
+
+class DecoderExhausted(DecoderError):
+    """The decoder has no room, and waiting does not help."""
 
 
 class DecoderTooSlow(DecoderError):

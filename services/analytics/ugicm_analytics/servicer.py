@@ -78,10 +78,12 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
                 response.failure.CopyFrom(failure)
             return response
 
-        async for response in in_order(
+        responses = in_order(
             request_iterator, answer, ahead=self._analyze_ahead, stopping=self._stopping
-        ):
-            yield response
+        )
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
 
     async def Watch(
         self, request: pb.WatchResultsRequest, context: Any
@@ -94,14 +96,16 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
             # Tells the reader that it misses nothing from now on.
             await context.send_initial_metadata(())
             async with aclosing(newest_of_each_camera(events) if newest else events) as chosen:
-                async for response in in_order(
+                responses = in_order(
                     chosen,
                     answer,
                     # A frame that waits for its turn would not be the newest any more.
                     ahead=1 if newest else self._analyze_ahead,
                     stopping=self._stopping,
-                ):
-                    yield response
+                )
+                async with aclosing(responses):
+                    async for response in responses:
+                        yield response
 
     async def ListAnalyzers(
         self, request: pb.ListAnalyzersRequest, context: Any

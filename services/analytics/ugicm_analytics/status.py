@@ -18,6 +18,7 @@ ANALYTICS_STATUS: StatusTable = {
     errors.RequestRefused: grpc.StatusCode.INVALID_ARGUMENT,
     errors.StreamDamaged: grpc.StatusCode.DATA_LOSS,
     errors.NotDecodable: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.DecoderExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DecoderTooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.DecoderFailed: grpc.StatusCode.INTERNAL,
 }
