@@ -76,6 +76,7 @@ def camera(
 
     import asyncio
 
+    source.stat()  # an absent source is told before a server is looked for
     return asyncio.run(_send(source, name, server, fps, rate, model, loop, as_json))
 
 

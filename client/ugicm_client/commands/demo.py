@@ -81,25 +81,26 @@ async def _run(files: Sequence[Path], out: Path, quality: int) -> list[Result]:
 
 
 def _print_table(results: Sequence[Result]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("photo", "size", "found in the machine view")
-    for numbers in ("bytes", "bits/pixel", "human", "machine", "encode", "decode", "analyze"):
-        table.add_column(numbers, justify="right")
+    table = Table("photo", "pixels", box=SIMPLE_HEAD)
+    for heading in ("bytes", "bits per\npixel", "PSNR, dB\nhuman/machine"):
+        table.add_column(heading, justify="right")
+    table.add_column("ms to encode,\ndecode, analyze", justify="right")
+    table.add_column("found in the\nmachine view")
     for result in results:
+        seconds = (result.encode_seconds, result.decode_seconds, result.analyze_seconds)
         table.add_row(
             result.name,
             f"{result.width}x{result.height}",
-            ", ".join(f"{count} {label}" for label, count in result.found.items()),
-            str(result.num_bytes),
+            f"{result.num_bytes}",
             f"{result.bits_per_pixel:.3f}",
-            f"{result.human_psnr:.2f} dB",
-            f"{result.machine_psnr:.2f} dB",
-            f"{1000 * result.encode_seconds:.0f} ms",
-            f"{1000 * result.decode_seconds:.0f} ms",
-            f"{1000 * result.analyze_seconds:.0f} ms",
+            f"{result.human_psnr:.2f} / {result.machine_psnr:.2f}",
+            ", ".join(f"{1000 * each:.0f}" for each in seconds),
+            ", ".join(f"{count} {label}" for label, count in result.found.items()),
         )
     console = Console()
-    # A pipe has no width; rich would cut the table to 80 columns.
-    console.print(table, width=None if console.is_terminal else 140)
+    # A pipe has no width; rich would fold the table to 80 columns.
+    (console if console.is_terminal else Console(width=120)).print(table)

@@ -97,7 +97,7 @@ def draw_contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str) -> Pix
         "Original",
         "Human view",
         "Machine view, and what was found in it",
-        f"Difference of the two views × {factor}",
+        f"Difference of the two views, {factor} times",
     )
     for column, heading in enumerate(headings):
         draw.text((_left(column), _HEAD - 28), heading, _TEXT, ImageFont.load_default(17))

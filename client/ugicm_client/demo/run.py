@@ -111,7 +111,8 @@ async def run_demo(
     sheet = draw_contact_sheet(
         rows,
         title="One stream, two views",
-        subtitle=f"Camera, encoder, decoder and analytics as three services; quality {quality}",
+        subtitle=f"{len(rows)} photos at quality {quality}: camera to encoder to decoder, "
+        "whose machine view analytics looks at",
     )
     _write(out / "contact-sheet.png", picture_bytes(sheet, "png"))
     return results
@@ -126,8 +127,8 @@ async def _services(logs: Path) -> AsyncIterator[_Clients]:
             log = logs / f"{service}.log"
             return await stack.enter_async_context(started(service, arguments, log=log))
 
-        decoder = await start("decoder", "--store", str(state / "frames.db"))
-        encoder = await start("encoder", "--decoder", decoder.address)
+        decoder = await start("decoder", "--store", str(state / "frames.sqlite"))
+        encoder = await start("encoder", "--upstream", decoder.address)
         analytics = await start("analytics", "--decoder", decoder.address)
         await asyncio.gather(*(each.until_serving() for each in (decoder, encoder, analytics)))
         yield _Clients(
@@ -180,7 +181,7 @@ async def _follow(
 def _row(
     result: Result, original: Pixels, human: Pixels, machine: Pixels, findings: Sequence[Finding]
 ) -> Row:
-    found = ", ".join(f"{label} × {count}" for label, count in result.found.items())
+    found = ", ".join(f"{count} {label}" for label, count in result.found.items())
     times = (
         f"encode {1000 * result.encode_seconds:.0f} ms, "
         f"decode both {1000 * result.decode_seconds:.0f} ms, "
@@ -193,13 +194,13 @@ def _row(
         machine,
         findings=findings,
         captions=(
-            (result.name, f"{result.width} × {result.height} pixels"),
+            (result.name, f"{result.width} x {result.height} pixels"),
             (
                 f"{result.bits_per_pixel:.3f} bits per pixel, {result.num_bytes:,} bytes",
                 f"PSNR {result.human_psnr:.2f} dB",
             ),
             (
-                f"the same bytes; found: {found or 'nothing'}",
+                f"from the same bytes; found: {found or 'nothing'}",
                 f"PSNR {result.machine_psnr:.2f} dB",
             ),
             (f"{difference:.2f} levels on average", times),
