@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -23,6 +25,7 @@ from ugicm_servicekit.channel import connect
 from ugicm_servicekit.models import Models
 from ugicm_servicekit.server import Server
 
+ROOT = Path(__file__).parents[2]
 HUMAN = types.View(preset=types.VIEW_PRESET_HUMAN)
 MACHINE = types.View(preset=types.VIEW_PRESET_MACHINE)
 
@@ -71,6 +74,22 @@ async def ready(channel):
     while (await watch.read()).status != HealthCheckResponse.SERVING:
         pass
     watch.cancel()
+
+
+@asynccontextmanager
+async def started(*arguments):
+    """Start a service's process; yields it and its address, and kills it at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        line = (await process.stdout.readline()).decode()
+        assert line.startswith("listening on 127.0.0.1:"), line
+        yield process, line.split()[-1]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 def frame(stream, camera="gate", sequence=0, *, epoch=1, seconds=1_700_000_000):

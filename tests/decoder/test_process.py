@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.decoder.harness import frame, ready, request
+from tests.decoder.harness import frame, ready, request, started
 from tests.fake_codec import FakeCodec, picture
 from ugicm.v1 import decoder_pb2 as pb
 from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
 from ugicm_decoder.main import main
 from ugicm_servicekit.channel import connect
 
-ROOT = Path(__file__).parents[2]
 STREAM = FakeCodec().encode(picture())
 
 
 @asynccontextmanager
 async def process(store):
-    """Start a decoder; yields the process and a stub. It is killed at the end."""
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.decoder.fake_service", "--port=0", f"--store={store}"),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        line = (await running.stdout.readline()).decode()
-        assert line.startswith("listening on 127.0.0.1:")
-        async with connect(line.split()[-1]) as channel:
-            await ready(channel)
-            yield running, DecoderServiceStub(channel)
-    finally:
-        if running.returncode is None:
-            running.kill()
-        await running.wait()
+    """Start a decoder with a fake codec; yields the process and a stub."""
+    flags = ("--port=0", f"--store={store}")
+    async with (
+        started("-m", "tests.decoder.fake_service", *flags) as (running, address),
+        connect(address) as channel,
+    ):
+        await ready(channel)
+        yield running, DecoderServiceStub(channel)
 
 
 async def test_acknowledged_frames_survive_kill_9(tmp_path):

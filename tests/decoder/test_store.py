@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ugicm_codec import StreamInfo
-from ugicm_decoder.errors import FrameConflict, FrameNotFound, StoreDamaged, StoreUnusable
+from ugicm_decoder.errors import (
+    FrameConflict,
+    FrameNotFound,
+    StoreDamaged,
+    StoreFailed,
+    StoreUnusable,
+)
 from ugicm_decoder.store import (
     Frame,
     FrameQuery,
@@ -19,6 +26,7 @@ from ugicm_decoder.store import (
     GapReason,
     PutOutcome,
     SqliteFrameStore,
+    schema,
 )
 from ugicm_servicekit.wire import FrameKey
 
@@ -150,6 +158,49 @@ async def test_a_store_of_a_newer_version_is_refused(store: SqliteFrameStore, pa
     newer.close()
     with pytest.raises(StoreUnusable, match="got 1000"):
         await SqliteFrameStore.open(path)
+
+
+async def test_an_older_store_becomes_a_current_one_with_its_frames(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = await SqliteFrameStore.open(path)
+    await old.put(frame())
+    await old.close()
+    monkeypatch.setattr(
+        schema, "_MIGRATIONS", (*schema._MIGRATIONS, ("ALTER TABLE camera ADD COLUMN note TEXT",))
+    )
+    new = await SqliteFrameStore.open(path)
+    assert await new.get(frame().key) == frame()
+    await new.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("SELECT name, note FROM camera").fetchall() == [("gate", None)]
+
+
+async def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await SqliteFrameStore.open(path)).close()
+    broken = ("CREATE TABLE half (done)", "ALTER TABLE nothing ADD COLUMN note TEXT")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "_MIGRATIONS", (*schema._MIGRATIONS, broken))
+        with pytest.raises(StoreUnusable, match="nothing"):
+            await SqliteFrameStore.open(path)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchone() is None
+
+
+async def test_a_full_disk_refuses_frames_and_goes_on_reading(store: SqliteFrameStore) -> None:
+    await store.put(frame(sequence=0))
+    (pages,) = store._writer.execute("PRAGMA page_count").fetchone()
+    store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreFailed, match="full"):
+        await store.put(frame(sequence=1, stream=bytes(100_000)))
+    assert await store.get(frame().key) == frame()
+    store._writer.execute("PRAGMA max_page_count = 1000000")
+    assert await store.put(frame(sequence=1)) is PutOutcome.STORED
+    assert store.newest_position == 2
 
 
 async def test_a_directory_is_refused_as_a_store(tmp_path: Path) -> None:

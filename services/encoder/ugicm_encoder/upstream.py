@@ -22,6 +22,7 @@ from ugicm_servicekit.wire import key_from_wire
 __all__ = ["Upstream"]
 
 _Answer: TypeAlias = "asyncio.Future[decoder_pb2.IngestResponse]"
+_Exchange: TypeAlias = tuple[decoder_pb2.IngestRequest, _Answer]
 
 _ERROR_OF_CODE: dict[int, type[DeliveryError]] = {
     grpc.StatusCode.ALREADY_EXISTS.value[0]: FrameTaken,
@@ -80,7 +81,7 @@ class _Link:
 
     def __init__(self, stub: DecoderServiceStub, address: str) -> None:
         self._address = address
-        self._unsent: asyncio.Queue[tuple[decoder_pb2.IngestRequest, _Answer]] = asyncio.Queue()
+        self._unsent: asyncio.Queue[_Exchange | None] = asyncio.Queue()
         self._unanswered: deque[_Answer] = deque()
         self._call = stub.Ingest(self._requests())
         self._reading = asyncio.create_task(self._read())
@@ -99,8 +100,8 @@ class _Link:
         await asyncio.wait([self._reading])
 
     async def _requests(self) -> AsyncIterator[decoder_pb2.IngestRequest]:
-        while True:
-            request, answer = await self._unsent.get()
+        while (exchange := await self._unsent.get()) is not None:
+            request, answer = exchange
             # Whoever gave up before it was sent has been told that it was not stored.
             if not answer.done():
                 self._unanswered.append(answer)
@@ -123,8 +124,11 @@ class _Link:
     def _fail_waiting(self, message: str) -> None:
         waiting = list(self._unanswered)
         while not self._unsent.empty():
-            _, answer = self._unsent.get_nowait()
-            waiting.append(answer)
+            exchange = self._unsent.get_nowait()
+            if exchange is not None:
+                waiting.append(exchange[1])
+        # grpc itself would go on waiting for requests.
+        self._unsent.put_nowait(None)
         for answer in waiting:
             if not answer.done():
                 answer.set_exception(UpstreamUnavailable(message))
