@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from contextlib import contextmanager
 
 from ugicm_analytics.analyzer import (
     AnalyzerInfo,
@@ -17,26 +19,36 @@ from ugicm_analytics.analyzer import (
 
 
 class Brightness:
-    """Classifies pictures as the brightness of their first pixel, and counts its calls."""
+    """Classifies pictures as the brightness of their first pixel."""
 
     def __init__(self):
-        self.num_calls = 0
-        # Tests clear it to hold work up, and are told when some is.
-        self.go_on = threading.Event()
-        self.go_on.set()
-        self.held_up = threading.Event()
+        self._go_on = threading.Event()
+        self._go_on.set()
+        self._held_up = threading.Event()
 
     info = AnalyzerInfo(
         name="brightness", task=Task.CLASSIFY, version="1", labels=("bright",), minimum_score=0.0
     )
 
+    @contextmanager
+    def holding_up(self):
+        """Let calls wait until the block ends."""
+        self._go_on.clear()
+        try:
+            yield
+        finally:
+            self._go_on.set()
+
+    async def until_held_up(self):
+        """Wait until a call waits."""
+        assert await asyncio.to_thread(self._held_up.wait, 60)
+
     def load(self):
         pass
 
     def analyze(self, pictures, labels):
-        self.num_calls += 1
-        self.held_up.set()
-        assert self.go_on.wait(60)
+        self._held_up.set()
+        assert self._go_on.wait(60)
         return [Findings(classifications=(bright(picture),)) for picture in pictures]
 
 

@@ -69,36 +69,51 @@ class FixedDecoder(decoder_pb2_grpc.DecoderServiceServicer):
         self.events = asyncio.Queue()
         self.watches = []
         self.decoded = []
-        self.gate = asyncio.Event()
+        # Tests clear them to hold an answer up, before it and at its end.
+        self.gate, self.gate_at_end = asyncio.Event(), asyncio.Event()
         self.gate.set()
+        self.gate_at_end.set()
+        # What became of the newest call.
+        self.begun, self.ended = asyncio.Event(), asyncio.Event()
 
     async def Decode(self, request, context):
-        await self.gate.wait()
         by_key = request.WhichOneof("source") == "key"
         name = request.key.sequence if by_key else request.stream
         self.decoded.append(name)
-        answer = self.pictures.get(name, Refusal(grpc.StatusCode.NOT_FOUND))
-        if isinstance(answer, list):
-            answer = answer.pop(0)
-        if isinstance(answer, Refusal):
-            await context.abort(answer.code, answer.details, answer.metadata)
-        view = view_from_wire(request.views[0])
-        for part in self.parts(answer if view == 1 else np.zeros_like(answer), view):
-            if by_key and part.WhichOneof("part") == "start":
-                part.start.key.CopyFrom(request.key)
-                part.start.capture_time.CopyFrom(CAPTURE_TIME)
-            yield part
+        async with self._telling():
+            await self.gate.wait()
+            answer = self.pictures.get(name, Refusal(grpc.StatusCode.NOT_FOUND))
+            if isinstance(answer, list):
+                answer = answer.pop(0)
+            if isinstance(answer, Refusal):
+                await context.abort(answer.code, answer.details, answer.metadata)
+            view = view_from_wire(request.views[0])
+            for part in self.parts(answer if view == 1 else np.zeros_like(answer), view):
+                if by_key and part.WhichOneof("part") == "start":
+                    part.start.key.CopyFrom(request.key)
+                    part.start.capture_time.CopyFrom(CAPTURE_TIME)
+                yield part
+            await self.gate_at_end.wait()
 
     async def Watch(self, request, context):
         self.watches.append(request)
         if request.mode == types.WATCH_MODE_UNSPECIFIED:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a watch needs a mode")
-        await context.send_initial_metadata(())
-        while True:
-            event = await self.events.get()
-            if isinstance(event, Refusal):
-                await context.abort(event.code, event.details)
-            yield event
+        async with self._telling():
+            await context.send_initial_metadata(())
+            while True:
+                event = await self.events.get()
+                if isinstance(event, Refusal):
+                    await context.abort(event.code, event.details)
+                yield event
+
+    @asynccontextmanager
+    async def _telling(self):
+        self.begun.set()
+        try:
+            yield
+        finally:
+            self.ended.set()
 
     def store(self, sequence, camera="gate"):
         self.events.put_nowait(stored(sequence, camera))

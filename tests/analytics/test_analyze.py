@@ -238,14 +238,16 @@ async def test_a_decoder_that_is_not_there_is_unavailable():
     assert answer == (grpc.StatusCode.UNAVAILABLE, expected)
 
 
-async def test_a_decoder_that_is_too_slow_is_given_up(decoder):
+async def test_a_decoder_that_is_too_slow_is_given_up_before_the_caller_gives_up(decoder):
     decoder.gate.clear()
     analyzers = {"brightness": Brightness()}
     async with (
         decoding(decoder) as address,
         analyzing(analyzers, decoder=address, decode_seconds=0.05) as (stub, _),
     ):
-        code, _ = await refused(stub.Analyze(request(key=key(7))))
+        call = stub.Analyze(request(key=key(7)), timeout=30)
+        code, _ = await refused(call)
+        assert call.time_remaining() > 0
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
@@ -297,16 +299,32 @@ async def test_an_answer_against_the_contract_is_no_picture(stub, decoder, spoil
 
 async def test_more_pictures_than_may_wait_are_refused():
     brightness = Brightness()
-    brightness.go_on.clear()
     analyzers = {"brightness": brightness}
     one = request(picture=rgb(GREY))
     async with analyzing(analyzers, decoder=NOWHERE, threads=1, max_queued=0) as (stub, _):
-        running = asyncio.ensure_future(stub.Analyze(one))
-        await asyncio.to_thread(brightness.held_up.wait, 60)
-        code, _ = await refused(stub.Analyze(one))
-        brightness.go_on.set()
+        with brightness.holding_up():
+            running = asyncio.ensure_future(stub.Analyze(one))
+            await brightness.until_held_up()
+            code, _ = await refused(stub.Analyze(one))
         await running
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_caller_that_leaves_takes_its_call_to_the_decoder_along(stub, decoder):
+    decoder.gate.clear()
+    call = stub.Analyze(request(key=key(7)))
+    await decoder.begun.wait()
+    call.cancel()
+    await decoder.ended.wait()
+
+
+async def test_a_decoder_that_never_ends_its_answer_is_left(stub, decoder):
+    decoder.gate_at_end.clear()
+    whole = decoder.parts
+    decoder.parts = lambda pixels, view: with_a_chunk_too_many(whole(pixels, view))
+    code, _ = await refused(stub.Analyze(request(key=key(7))))
+    assert code is grpc.StatusCode.INTERNAL
+    await decoder.ended.wait()
 
 
 async def test_analyzers_are_listed_with_what_they_say_of_themselves(stub):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import grpc
 import numpy as np
 import pytest
@@ -71,13 +69,12 @@ async def test_an_item_that_fails_is_answered_and_the_stream_goes_on(analytics, 
 
 async def test_no_more_items_are_worked_on_than_the_settings_allow(analytics, decoder, brightness):
     stub, _ = analytics
-    brightness.go_on.clear()
-    call = stub.AnalyzeStream(iter([item(number, b"51") for number in range(6)]))
-    await asyncio.to_thread(brightness.held_up.wait, 60)
-    # Others are answered meanwhile, so the server has had the time to read on.
-    await stub.ListAnalyzers(pb.ListAnalyzersRequest())
-    assert len(decoder.decoded) <= 2
-    brightness.go_on.set()
+    with brightness.holding_up():
+        call = stub.AnalyzeStream(iter([item(number, b"51") for number in range(6)]))
+        await brightness.until_held_up()
+        # Others are answered meanwhile, so the server has had the time to read on.
+        await stub.ListAnalyzers(pb.ListAnalyzersRequest())
+        assert len(decoder.decoded) <= 2
     assert [one.request_id async for one in call] == list(range(6))
 
 

@@ -216,3 +216,13 @@ async def test_a_watch_ends_when_the_server_drains(analytics, decoder):
     server.stop()
     code, _ = await refused(call)
     assert code is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_reader_that_leaves_takes_its_watch_of_the_decoder_along(analytics, decoder):
+    stub, _ = analytics
+    for mode in (types.WATCH_MODE_EVERY, types.WATCH_MODE_NEWEST):
+        call = stub.Watch(request(mode=mode))
+        await call.initial_metadata()
+        decoder.ended.clear()
+        call.cancel()
+        await decoder.ended.wait()
