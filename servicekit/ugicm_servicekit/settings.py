@@ -174,8 +174,7 @@ def _parse_flags(
     )
     parser.add_argument("--config", metavar="FILE", help=f"TOML file [{prefix}CONFIG]")
     for item in known.values():
-        default = item.default.value if isinstance(item.default, enum.Enum) else item.default
-        shown = "" if default is None else f" (default {default})"
+        shown = "" if item.default in (None, ()) else f" (default {_shown(item.default)})"
         parser.add_argument(
             _flag(item.name),
             metavar="VALUE",
@@ -190,6 +189,13 @@ def _parse_flags(
     if unknown and not strangers:
         problems.append(f"unexpected argument {unknown[0]!r}")
     return vars(given)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a flag would give it."""
+    if isinstance(value, tuple):
+        return ",".join(map(_shown, value))
+    return str(value.value if isinstance(value, enum.Enum) else value)
 
 
 def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
