@@ -72,3 +72,12 @@ def test_a_missing_model_ends_the_start_with_one_line(tmp_path, capfd):
 def test_wrong_settings_end_the_start_with_2_and_name_the_flag(flag, name, capfd):
     assert main(["--port=0", flag]) == 2
     assert name in capfd.readouterr().err
+
+
+def test_help_names_every_setting_with_its_default(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "is the default (default default) [UGICM_DECODER_MODELS]" in text
+    assert "(default ugicm-frames.sqlite) [UGICM_DECODER_STORE]" in text

@@ -17,6 +17,10 @@ class DecoderSettings(ModelSettings):
     """A decoder's settings: flags, ``UGICM_DECODER_*``, a TOML file, or these defaults."""
 
     port: Annotated[int, Setting("port to listen on; 0 takes a free one", 0, 65_535)] = 50_052
+    # Its least holds a chunk of 1 MiB, as the contract says.
+    max_message_bytes: Annotated[
+        int, Setting("largest message to accept or send, in bytes", 2**21, 2**31 - 1)
+    ] = ModelSettings.max_message_bytes
     store: Annotated[Path, Setting("file that keeps the frames")] = Path("ugicm-frames.sqlite")
     max_views: Annotated[int, Setting("most views in one request", 1)] = 16
     ingest_ahead: Annotated[
