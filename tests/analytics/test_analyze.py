@@ -166,8 +166,9 @@ async def test_the_minimum_score_is_the_analyzers_own_where_the_request_has_none
     ("wrong", "words"),
     [
         (pb.AnalyzeRequest(), "key, a stream or a picture"),
+        (request("dogs" * 100_000, key=key(7)), "'dogsdogs"),
         (request("dogs", key=key(7)), "'dogs'; there are brightness, broken, everything"),
-        (request("broken", "broken", key=key(7)), "once"),
+        (request("broken", "broken", key=key(7)), "broken 2 times"),
         (request("everything", key=key(7)), "needs labels"),
         (request(key=key(7), minimum_score=1.5), "minimum score"),
         (request(key=key(7), minimum_score=float("nan")), "minimum score"),

@@ -10,6 +10,7 @@ import pytest
 
 from tests.analytics.photos import photo
 from ugicm_analytics.analyzer import Findings
+from ugicm_analytics.errors import AnalyzerUnavailable
 from ugicm_analytics.registry import load_analyzers
 
 
@@ -76,3 +77,9 @@ def test_threads_find_what_one_alone_finds(faces):
 def test_pictures_smaller_than_a_face_have_none(faces, shape):
     picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     assert faces.analyze([picture], ()) == [Findings()]
+
+
+def test_an_opencv_without_cascades_is_told_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(cv2, "__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(AnalyzerUnavailable, match="install opencv-python-headless 4"):
+        load_analyzers(["faces"])

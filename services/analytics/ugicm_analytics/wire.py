@@ -40,10 +40,11 @@ def choices_from_wire(
     unknown = sorted(set(names) - set(analyzers))
     if unknown:
         raise UnknownAnalyzer(
-            f"no analyzer is called {unknown[0]!r}; there are {', '.join(analyzers)}"
+            f"no analyzer is called {unknown[0][:80]!r}; there are {', '.join(analyzers)}"
         )
-    if len(set(names)) < len(names):
-        raise BadRequest(f"an analyzer is named once, got {', '.join(names)}")
+    twice = next((name for name in analyzers if names.count(name) > 1), None)
+    if twice is not None:
+        raise BadRequest(f"an analyzer is named once, got {twice} {names.count(twice)} times")
     minimum = options.minimum_score if options.HasField("minimum_score") else None
     if minimum is not None and not 0.0 <= minimum <= 1.0:
         raise BadRequest(f"a minimum score is from 0 to 1, got {minimum:g}")

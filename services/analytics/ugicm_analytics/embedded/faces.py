@@ -24,8 +24,6 @@ _SCALE_STEP = 1.2
 _SMALLEST_FACE = (28, 28)
 # Fewer overlapping windows than this are no face.
 _FEWEST_WINDOWS = 3
-# Grouping takes time with the square of the windows: a second for these.
-_MOST_WINDOWS = 16_384
 # Windows of one face differ by at most this part of their size: OpenCV's own default.
 _GROUPING = 0.2
 # The number of windows at which a face is as likely as not; see FaceDetector.
@@ -87,7 +85,7 @@ class FaceDetector:
         )
         if not len(windows):
             return Findings()
-        faces, counts = cv2.groupRectangles(_thin(windows).tolist(), _FEWEST_WINDOWS - 1, _GROUPING)
+        faces, counts = cv2.groupRectangles(windows.tolist(), _FEWEST_WINDOWS - 1, _GROUPING)
         squares = np.asarray(counts, np.float64).reshape(-1) ** 2
         return Findings(
             detections=detections_from_windows(
@@ -118,9 +116,3 @@ def _windows(cascade: cv2.CascadeClassifier, grey: NDArray[Any]) -> NDArray[np.i
         grey, scaleFactor=_SCALE_STEP, minNeighbors=0, minSize=_SMALLEST_FACE
     )
     return np.asarray(found, np.int32).reshape(-1, 4)
-
-
-def _thin(windows: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return an even part of the windows where a repeating pattern gives too many to group."""
-    step = -(-len(windows) // _MOST_WINDOWS)
-    return windows[np.lexsort(windows.T)][::step] if step > 1 else windows
