@@ -74,7 +74,8 @@ def test_wrong_settings_end_the_start_with_2_and_name_the_flag(flag, name, capfd
     assert name in capfd.readouterr().err
 
 
-def test_help_names_every_setting_with_its_default(capsys):
+def test_help_names_every_setting_with_its_default(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
