@@ -70,6 +70,7 @@ async def test_damage_never_becomes_a_picture_nor_stops_the_service(decoder, cod
     np.testing.assert_array_equal(answer.pixels[0], codec.decode(stream))
 
 
+@pytest.mark.slow
 async def test_the_processes_pass_a_picture_from_end_to_end(tmp_path, codec, image):
     height, width, _ = image.shape
     sent = encoder_pb2.EncodeRequest(
