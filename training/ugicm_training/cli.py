@@ -6,7 +6,6 @@ import io
 import logging
 import math
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -75,7 +74,7 @@ def run(
         device=torch.device(device),
         precision=getattr(torch, precision),
         checkpoint=checkpoint,
-        deadline=time.monotonic() + 60.0 * minutes,
+        seconds=60.0 * minutes,
     )
     if resume:
         trainer.resume()

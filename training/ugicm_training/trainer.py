@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import pickle
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ __all__ = ["Position", "Trainer"]
 
 _log = logging.getLogger(__name__)
 
+# What torch.load and a state of another form raise.
+_UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
+
 _VALIDATION_QUALITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _VALIDATION_SIDE = 192
 
@@ -42,7 +47,8 @@ class Trainer:
 
     Args:
         checkpoint: the file that is written while training, and from which a run goes on.
-        deadline: ``time.monotonic()`` at which the run stops with a checkpoint.
+        seconds: after which the run stops with a checkpoint.
+        clock: seconds that only go on.
     """
 
     def __init__(
@@ -54,7 +60,8 @@ class Trainer:
         device: torch.device,
         precision: torch.dtype,
         checkpoint: Path,
-        deadline: float = math.inf,
+        seconds: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recipe = recipe
         self._training, self._validation = photos.split(recipe.held_out)
@@ -62,7 +69,8 @@ class Trainer:
         self._device = device
         self._precision = precision
         self._checkpoint = checkpoint
-        self._deadline = deadline
+        self._clock = clock
+        self._deadline = clock() + seconds
         torch.manual_seed(recipe.seed)
         self.model = TrainableHyperprior(
             recipe.config, knots=recipe.knots, lambdas=recipe.lambdas
@@ -101,13 +109,13 @@ class Trainer:
                 self._optimizer = self._new_optimizer()
                 self._optimizer.load_state_dict(state["optimizer"])
             self.record = state["record"]
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:
             reason = str(error).splitlines()[0]
             raise BadCheckpoint(f"{self._checkpoint} is no checkpoint: {reason}") from error
 
     def run(self) -> None:
         """Train until the last stage ends or the deadline comes."""
-        while not self.finished and time.monotonic() < self._deadline:
+        while not self.finished and self._clock() < self._deadline:
             self._run_stage(self._recipe.stages[self._position.stage])
 
     def _run_stage(self, stage: Stage) -> None:
@@ -120,8 +128,8 @@ class Trainer:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, transient=True) as progress:
             bar = progress.add_task(stage.name, total=stage.steps, completed=self._position.step)
-            started = time.monotonic()
-            while self._position.step < stage.steps and time.monotonic() < self._deadline:
+            started = self._clock()
+            while self._position.step < stage.steps and self._clock() < self._deadline:
                 terms = self._train_step(stage)
                 self._position.step += 1
                 entry["steps"] = self._position.step
@@ -130,7 +138,7 @@ class Trainer:
                     entry["curve"].append([self._position.step, *_values(terms)])
                     self._validate(stage)
                 if self._due(self._recipe.checkpoint_every, stage):
-                    now = time.monotonic()
+                    now = self._clock()
                     entry["seconds"] += now - started
                     started = now
                     self._save()
@@ -138,7 +146,7 @@ class Trainer:
             self._position = Position(stage=self._position.stage + 1, step=0)
             if not self.finished:
                 self._optimizer = self._new_optimizer()
-        entry["seconds"] += time.monotonic() - started
+        entry["seconds"] += self._clock() - started
         self._save()
 
     def _due(self, every: int, stage: Stage) -> bool:
@@ -237,7 +245,7 @@ def _draw_views(stage: Stage, generator: torch.Generator) -> Tensor:
 
 def _values(terms: LossTerms) -> list[float]:
     values = (terms.total, terms.bits_per_pixel, terms.squared_error, terms.semantic)
-    return [round(float(value), 6) for value in values]
+    return [round(float(value.detach()), 6) for value in values]
 
 
 def _describe(terms: LossTerms) -> str:
