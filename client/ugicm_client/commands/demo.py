@@ -42,12 +42,12 @@ Examples:
 )
 @click.option("-q", "--quality", type=click.IntRange(0, 100), default=50, show_default=True)
 @options.json_option
-def demo(photos: Path | None, out: Path, quality: int, as_json: bool) -> None:
+def demo(photos: Path | None, out: Path, quality: int, as_json: bool) -> int:
     """Run the whole system on this machine, with real photographs.
 
     Starts encoder, decoder and analytics, streams the photos from a camera, asks for both views of
     every frame, and analyzes the machine view. Leaves the streams, the views and a contact sheet;
-    stops the services again. Needs no network.
+    stops the services again. Unreadable photos are reported and passed over. Needs no network.
     """
     import asyncio
 
@@ -56,7 +56,7 @@ def demo(photos: Path | None, out: Path, quality: int, as_json: bool) -> None:
 
     files = bundled_photos() if photos is None else expand([photos], SUFFIXES)
     try:
-        results = asyncio.run(_run(files, out, quality))
+        results, exit_code = asyncio.run(_run(files, out, quality))
     except asyncio.CancelledError:
         raise SystemExit(128 + signal.SIGTERM) from None
     if as_json:
@@ -65,9 +65,10 @@ def demo(photos: Path | None, out: Path, quality: int, as_json: bool) -> None:
     else:
         _print_table(results)
         click.echo(f"everything is in {out}; begin with {out / 'contact-sheet.png'}")
+    return exit_code
 
 
-async def _run(files: Sequence[Path], out: Path, quality: int) -> list[Result]:
+async def _run(files: Sequence[Path], out: Path, quality: int) -> tuple[list[Result], int]:
     import asyncio
 
     from ugicm_client.demo.run import run_demo
@@ -77,7 +78,10 @@ async def _run(files: Sequence[Path], out: Path, quality: int) -> list[Result]:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with working("starting the services", len(files) + 1) as work:
-        return await run_demo(files, out, quality=quality, advance=work.advance)
+        results = await run_demo(
+            files, out, quality=quality, advance=work.advance, on_bad_photo=work.fail
+        )
+    return results, work.exit_code
 
 
 def _print_table(results: Sequence[Result]) -> None:

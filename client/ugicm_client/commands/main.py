@@ -50,6 +50,8 @@ for _command in (encode, decode, inspect, camera, view, analyze, serve, demo, mo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; errors become one line on standard error."""
+    # gRPC's own log would add lines such as "Got goaway" to what the command says.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         code = cli.main(argv, prog_name="ugicm", standalone_mode=False)
         sys.stdout.flush()

@@ -17,7 +17,7 @@ from ugicm.v1 import analytics_pb2, decoder_pb2, encoder_pb2
 from ugicm_client.camera import CameraClient, SentFrame
 from ugicm_client.demo.contact_sheet import Finding, Row, draw_contact_sheet, make_row
 from ugicm_client.demo.processes import ServiceProcess, started
-from ugicm_client.errors import ProcessError, ServiceError
+from ugicm_client.errors import PictureError, ProcessError, ServiceError, SourceError
 from ugicm_client.files import Existing, write_atomically
 from ugicm_client.operator import OperatorClient
 from ugicm_client.pictures import Pixels, picture_bytes, read_picture
@@ -69,6 +69,7 @@ async def run_demo(
     *,
     quality: int,
     advance: Callable[[], None],
+    on_bad_photo: Callable[[PictureError | OSError], None],
 ) -> list[Result]:
     """Stream the photos through services of their own, and write everything below ``out``.
 
@@ -78,36 +79,45 @@ async def run_demo(
             files of these names are replaced.
         quality: 0 to 100.
         advance: called once when the services have started, and once for each photo.
+        on_bad_photo: told of each photo that cannot be read, which is then passed over.
 
     Raises:
-        ClientError: a photo cannot be read, or a service fails.
+        SourceError: no photo can be read.
+        ClientError: a service fails.
     """
     for folder in ("streams", "human", "machine", "logs"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    names = _names(photos)
-    images: list[Pixels] = []
+    name_of = _names(photos)
+    taken: list[tuple[str, Pixels]] = []
     # One photo at a time, so that its times are not those of sharing processors with the next.
     free = asyncio.Semaphore(1)
 
-    async def taken() -> AsyncIterator[Pixels]:
+    async def images() -> AsyncIterator[Pixels]:
         for photo in photos:
+            try:
+                image = await asyncio.to_thread(read_picture, photo)
+            except (PictureError, OSError) as error:
+                on_bad_photo(error)
+                continue
             await free.acquire()
-            images.append(await asyncio.to_thread(read_picture, photo))
-            yield images[-1]
+            taken.append((name_of[photo], image))
+            yield image
 
     results: list[Result] = []
     rows: list[Row] = []
     async with _services(out / "logs") as clients:
         advance()
-        sent_frames = clients.camera.stream(taken(), camera=_CAMERA, quality=quality)
+        sent_frames = clients.camera.stream(images(), camera=_CAMERA, quality=quality)
         async with aclosing(sent_frames):
             async for sent in sent_frames:
-                name = names[sent.key.sequence]
-                result, row = await _follow(clients, sent, name, images.pop(), out)
+                name, original = taken.pop()
+                result, row = await _follow(clients, sent, name, original, out)
                 results.append(result)
                 rows += [row] if len(rows) < _MAX_ROWS else []
                 advance()
                 free.release()
+    if not rows:
+        raise SourceError("no photo can be read")
     sheet = draw_contact_sheet(
         rows,
         title="One stream, two views",
@@ -128,8 +138,10 @@ async def _services(logs: Path) -> AsyncIterator[_Clients]:
             return await stack.enter_async_context(started(service, arguments, log=log))
 
         decoder = await start("decoder", "--store", str(state / "frames.sqlite"))
-        encoder = await start("encoder", "--upstream", decoder.address)
-        analytics = await start("analytics", "--decoder", decoder.address)
+        encoder, analytics = await asyncio.gather(
+            start("encoder", "--upstream", decoder.address),
+            start("analytics", "--decoder", decoder.address),
+        )
         await asyncio.gather(*(each.until_serving() for each in (decoder, encoder, analytics)))
         yield _Clients(
             await stack.enter_async_context(CameraClient(encoder.address)),
@@ -208,10 +220,10 @@ def _row(
     )
 
 
-def _names(photos: Sequence[Path]) -> list[str]:
+def _names(photos: Sequence[Path]) -> dict[Path, str]:
     """Return the photos' stems, or their whole names where stems are shared."""
     count = Counter(photo.stem for photo in photos)
-    return [photo.stem if count[photo.stem] == 1 else photo.name for photo in photos]
+    return {photo: photo.stem if count[photo.stem] == 1 else photo.name for photo in photos}
 
 
 def _box(box: analytics_pb2.Box) -> tuple[float, float, float, float]:
