@@ -23,6 +23,7 @@ from ugicm_codec.errors import BadModelFile
 from ugicm_codec.models.bmshj2018 import (
     LATENT_STRIDE,
     Analysis,
+    Bmshj2018Config,
     ConditionalSynthesis,
     HyperAnalysis,
 )
@@ -34,6 +35,9 @@ __all__ = ["HyperpriorModel"]
 # Latents around a tile that its result depends on: with them, tiles and the whole picture agree.
 # g_a reaches 30 pixels, less than 2 latents; g_s reaches less than 2 latents.
 _MARGIN = 2
+
+# Whether each layer of h_s upsamples.
+_UPSAMPLES = (True, True, False)
 
 # Views whose terms are kept, so that only a view's first picture pays for its embedding.
 _KEPT_VIEWS = 64
@@ -88,6 +92,7 @@ class HyperpriorModel:
             synthesis.load_state_dict(file.part("g_s."))
             synthesis.optimise()
             hyper_analysis.load_state_dict(file.part("h_a."))
+            _check_entropy_sizes(entropy, file.config)
             coder = _build_coder(entropy, device, products)
             gain, inverse_gain = entropy["gain"], entropy["inverse_gain"]
         except (KeyError, RuntimeError, ValueError) as error:
@@ -195,19 +200,40 @@ def _integers(values: Tensor) -> NDArray[np.int16]:
     return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
 
 
+def _check_entropy_sizes(entropy: dict[str, Tensor], config: Bmshj2018Config) -> None:
+    steps, scales = len(entropy["gain"]), len(entropy["latent_tables.offset"])
+    n, m = config.channels, config.latent_channels
+    expected = {
+        "gain": (steps, m),
+        "inverse_gain": (steps, m),
+        "thresholds": (scales - 1,),
+        "hyper_tables.offset": (n,),
+        "layers.0.weight": (9 * n, 4 * n),
+        "layers.1.weight": (9 * n, 4 * n),
+        "layers.2.weight": (9 * n, m),
+    }
+    for name, shape in expected.items():
+        if tuple(entropy[name].shape) != shape:
+            raise ValueError(f"{name} has shape {shape}, got {tuple(entropy[name].shape)}")
+    if [bool(entropy[f"layers.{index}.upsample"]) for index in range(3)] != [*_UPSAMPLES]:
+        raise ValueError("h_s upsamples in its first two layers")
+    # Steps stand in one byte of a stream, and table indexes in one byte of memory.
+    if max(steps, scales, n) > 256:
+        raise ValueError(f"at most 256 steps, scales and channels, got {steps}, {scales}, {n}")
+
+
 def _build_coder(
     entropy: dict[str, Tensor], device: torch.device, products: Sequence[Product]
 ) -> HyperpriorCoder:
-    layers: list[FixedPointLayer] = []
-    while f"layers.{len(layers)}.weight" in entropy:
-        prefix = f"layers.{len(layers)}."
-        layer = FixedPointLayer.build(
-            weight=entropy[prefix + "weight"],
-            bias=entropy[prefix + "bias"],
-            shift=int(entropy[prefix + "shift"]),
-            upsample=bool(entropy[prefix + "upsample"]),
-        )
-        layers.append(layer.to(device))
+    layers = [
+        FixedPointLayer.build(
+            weight=entropy[f"layers.{index}.weight"],
+            bias=entropy[f"layers.{index}.bias"],
+            shift=int(entropy[f"layers.{index}.shift"]),
+            upsample=upsample,
+        ).to(device)
+        for index, upsample in enumerate(_UPSAMPLES)
+    ]
     return HyperpriorCoder(
         network=FixedPointNetwork(layers, exact_product(layers, products)),
         thresholds=entropy["thresholds"].to(device),

@@ -149,7 +149,11 @@ def _parse(data: bytes, name: str) -> ModelFile:
                 f"{name}: this reader knows format {FORMAT_VERSION} and {_BACKBONE}, "
                 f"got {version} and {backbone}"
             )
-        config = Bmshj2018Config(**metadata["config"])
+        config = _config_of(tensors)
+        if metadata["config"] != asdict(config):
+            raise BadModelFile(
+                f"{name}: its tensors have {asdict(config)}, it says {metadata['config']}"
+            )
         steps = tensors["entropy.gain"].shape[0]
         training = metadata["training"]
     except (SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
@@ -165,6 +169,17 @@ def _parse(data: bytes, name: str) -> ModelFile:
         training=training,
     )
     return ModelFile(info=info, config=config, tensors=tensors)
+
+
+def _config_of(tensors: Mapping[str, Tensor]) -> Bmshj2018Config:
+    """Read the sizes off the tensors, so that nothing larger than the file is ever allocated."""
+    view_features, angles = tensors["g_s.embedding.hidden.weight"].shape
+    return Bmshj2018Config(
+        channels=tensors["g_a.0.weight"].shape[0],
+        latent_channels=tensors["entropy.gain"].shape[1],
+        view_features=view_features,
+        view_octaves=(angles - 1) // 2,
+    )
 
 
 def _metadata(data: bytes) -> dict[str, str]:
