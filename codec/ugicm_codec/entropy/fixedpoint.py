@@ -43,6 +43,8 @@ _CHUNK_ELEMENTS = 2**22
 _FLOAT64_EXACT = 2**53
 # The same for int32 sums of products of two 7-bit digits.
 _INT8_MAX_DEPTH = 2**31 // 64**2
+# CUDA's int8 product refuses fewer rows.
+_INT8_MIN_ROWS = 17
 
 Product = Callable[[Tensor, "FixedPointLayer"], Tensor]
 
@@ -172,6 +174,9 @@ def int8_product(gathered: Tensor, layer: FixedPointLayer) -> Tensor:
 
     Operands stay in [-64, 63]: with all 8 bits some instruction sets saturate pairs of products.
     """
+    rows = len(gathered)
+    if rows < _INT8_MIN_ROWS:
+        gathered = functional.pad(gathered, (0, 0, 0, _INT8_MIN_ROWS - rows))
     high_weight, low_weight = layer.digits
     low = ((gathered + 64) & 127) - 64
     high = ((gathered - low) >> 7).to(torch.int8)
@@ -179,7 +184,7 @@ def int8_product(gathered: Tensor, layer: FixedPointLayer) -> Tensor:
     middle = torch._int_mm(high, low_weight).to(torch.int64)
     middle += torch._int_mm(low, high_weight)
     sums = torch._int_mm(high, high_weight).to(torch.int64)
-    return sums.mul_(128).add_(middle).mul_(128).add_(torch._int_mm(low, low_weight))
+    return sums.mul_(128).add_(middle).mul_(128).add_(torch._int_mm(low, low_weight))[:rows]
 
 
 def exact_product(layers: Sequence[FixedPointLayer], candidates: Sequence[Product]) -> Product:
