@@ -17,3 +17,12 @@ def tiny():
 @pytest.fixture(scope="session")
 def codec(tiny):
     return Codec.load(tiny, precision=torch.float32)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Compute on one thread: small pictures gain nothing from more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
