@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from dataclasses import dataclass
+from itertools import count
 
 from ugicm.v1 import encoder_pb2, encoder_pb2_grpc
 from ugicm_client.channel import ServiceClient
@@ -84,18 +85,19 @@ class CameraClient(ServiceClient):
             ServiceError: the encoder does not answer, or ends the call.
         """
         epoch = time.time_ns() // 1000 if epoch is None else epoch
-        sent_at: list[float] = []
+        sent_at: dict[int, float] = {}
+        sequences = count()
         errors: list[Exception] = []
 
         async def requests() -> AsyncIterator[encoder_pb2.EncodeStreamRequest]:
             try:
                 async for image in images:
-                    sequence = len(sent_at)
+                    sequence = next(sequences)
                     request = _request(image, quality=quality, max_bytes=max_bytes, model=model)
                     request.key.CopyFrom(key_to_wire(FrameKey(camera, epoch, sequence)))
                     request.capture_time.CopyFrom(nanoseconds_to_wire(time.time_ns()))
                     request.omit_stream = omit_stream
-                    sent_at.append(time.monotonic())
+                    sent_at[sequence] = time.monotonic()
                     yield encoder_pb2.EncodeStreamRequest(request_id=sequence, request=request)
             except Exception as error:  # noqa: BLE001 - runs in gRPC's task; raised in the caller's
                 errors.append(error)
@@ -108,7 +110,8 @@ class CameraClient(ServiceClient):
                     if answer.HasField("failure"):
                         outcome = self._refusal(answer.failure.code, answer.failure.message)
                     key = FrameKey(camera, epoch, answer.request_id)
-                    yield SentFrame(key, outcome, time.monotonic() - sent_at[answer.request_id])
+                    seconds = time.monotonic() - sent_at.pop(answer.request_id)
+                    yield SentFrame(key, outcome, seconds)
             finally:
                 call.cancel()
         if errors:

@@ -15,7 +15,7 @@ from ugicm_client.errors import PictureError, PictureTooLarge, SourceError
 from ugicm_client.pictures import SUFFIXES, Pixels, read_picture
 from ugicm_codec.limits import Limits
 
-__all__ = ["SourceFrame", "count_frames", "paced", "read_source"]
+__all__ = ["SourceFrame", "count_frames", "paced", "read_endlessly", "read_source"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,28 @@ def read_source(
         yield from _read_folder(path, limits, on_bad_picture)
     else:
         yield from _read_video(path, fps, limits or Limits())
+
+
+def read_endlessly(
+    path: Path,
+    *,
+    fps: float | None = None,
+    on_bad_picture: Callable[[PictureError | OSError], None] | None = None,
+) -> Iterator[SourceFrame]:
+    """Yield what ``read_source`` yields, and begin again at the end.
+
+    Raises:
+        SourceError: there is no frame, or no longer one.
+        PictureError: as ``read_picture``.
+        OSError: the source cannot be read.
+    """
+    while True:
+        num_read = 0
+        for frame in read_source(path, fps=fps, on_bad_picture=on_bad_picture):
+            num_read += 1
+            yield frame
+        if not num_read:
+            raise SourceError(f"nothing in {path} can be read")
 
 
 async def paced(frames: Iterator[SourceFrame], *, fps: float | None) -> AsyncIterator[SourceFrame]:

@@ -29,6 +29,12 @@ class ScriptedEncoder(encoder_pb2_grpc.EncoderServiceServicer):
         self.failures = failures
         self.ends_after = ends_after
         self.requests = []
+        self._more = asyncio.Condition()
+
+    async def received(self, number):
+        """Wait until it was asked for so many pictures."""
+        async with self._more:
+            await self._more.wait_for(lambda: len(self.requests) >= number)
 
     async def Encode(self, request, context):
         self.requests.append(request)
@@ -40,6 +46,8 @@ class ScriptedEncoder(encoder_pb2_grpc.EncoderServiceServicer):
             if num_answered == self.ends_after:
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many pictures")
             self.requests.append(item.request)
+            async with self._more:
+                self._more.notify_all()
             response = encoder_pb2.EncodeStreamResponse(request_id=item.request_id)
             if item.request.picture.data[0] in self.failures:
                 response.failure.code = grpc.StatusCode.INVALID_ARGUMENT.value[0]

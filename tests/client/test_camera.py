@@ -1,6 +1,9 @@
 """The camera's client and command, against an encoder on a free port."""
 
+import asyncio
 import json
+import signal
+import sys
 
 import numpy as np
 import pytest
@@ -149,6 +152,23 @@ async def test_the_command_tells_a_program_of_every_frame(folder, capsys):
     assert [record["name"] for record in records] == ["10.png", "20.png", "30.png"]
     assert [record["key"].rpartition("/")[2] for record in records] == ["0", "1", "2"]
     assert {record["delivery"] for record in records} == {"stored"}
+
+
+async def test_an_endless_camera_ends_by_an_interrupt(folder):
+    encoder = ScriptedEncoder()
+    async with encoding(encoder) as address:
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "ugicm_client", "camera", str(folder)),
+            *("--server", address, "--loop", "--fps", "100"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await encoder.received(7)
+        command.send_signal(signal.SIGINT)
+        out, err = await command.communicate()
+    assert command.returncode == 130
+    assert (out, err.strip()) == (b"", b"")
+    assert [request.key.sequence for request in encoder.requests[:7]] == list(range(7))
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ class FakeCodecs:
     def load(self, name, device):
         if name != "default":
             raise UnknownModel(f"no bundled model and no readable file {name!r}")
+        if device != "cpu":
+            raise AssertionError("no such hardware. Look elsewhere")
         return self.loaded
 
 
@@ -174,6 +176,8 @@ def test_existing_outputs_are_kept_unless_forced(folder, command, capsys):
         ("encode long.png", 1, "long.png: at most 67108864 pixels"),
         ("encode empty", 1, "folder empty has no files ending in"),
         ("encode photo.png --model other", 1, "no readable file 'other'"),
+        ("encode photo.png --device gpu", 2, "a device is cpu, cuda or cuda:NUMBER"),
+        ("encode photo.png --device cuda", 1, "cannot compute on cuda: no such hardware"),
         ("encode photo.png -q 101", 2, "101 is not in the range 0<=x<=100"),
         ("encode photo.png -q fine", 2, "'fine' is not a valid integer"),
         ("encode photo.png -q 1 --max-bytes 9", 2, "exclude each other"),

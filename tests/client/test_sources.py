@@ -2,6 +2,7 @@
 
 import time
 from fractions import Fraction
+from itertools import islice
 
 import av
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ugicm_client.errors import PictureTooLarge, SourceError, UnreadablePicture
-from ugicm_client.sources import SourceFrame, count_frames, paced, read_source
+from ugicm_client.sources import SourceFrame, count_frames, paced, read_endlessly, read_source
 from ugicm_codec import Limits
 
 # Every picture of one level, in order.
@@ -137,6 +138,16 @@ def test_sound_alone_is_refused(tmp_path):
         container.mux(stream.encode(sound))
     with pytest.raises(SourceError, match="has no video"):
         list(read_source(path))
+
+
+def test_an_endless_source_begins_again(folder):
+    assert levels(islice(read_endlessly(folder), 12)) == [*LEVELS, *LEVELS, 0, 60]
+
+
+def test_an_endless_source_ends_when_nothing_can_be_read(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    with pytest.raises(SourceError, match="nothing in"):
+        list(read_endlessly(tmp_path, on_bad_picture=lambda error: None))
 
 
 async def test_pacing_keeps_the_rate_and_the_frames():

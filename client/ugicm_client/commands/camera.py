@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,19 +93,16 @@ async def _send(
 ) -> int:
     from ugicm_client.camera import CameraClient
     from ugicm_client.pictures import Pixels
-    from ugicm_client.sources import SourceFrame, count_frames, paced, read_source
+    from ugicm_client.sources import count_frames, paced, read_endlessly, read_source
 
-    names: list[str] = []
-    num_bytes = num_pixels = 0
-
-    def frames() -> Iterator[SourceFrame]:
-        yield from read_source(source, fps=fps, on_bad_picture=work.fail)
-        while loop:
-            yield from read_source(source, fps=fps, on_bad_picture=work.fail)
+    name_of: dict[int, str] = {}
+    num_answered = num_bytes = num_pixels = 0
 
     async def images() -> AsyncIterator[Pixels]:
-        async for frame in paced(frames(), fps=fps):
-            names.append(frame.name)
+        read = read_endlessly if loop else read_source
+        sequence = count()
+        async for frame in paced(read(source, fps=fps, on_bad_picture=work.fail), fps=fps):
+            name_of[next(sequence)] = frame.name
             yield frame.image
 
     total = None if loop or fps else count_frames(source)
@@ -119,7 +117,8 @@ async def _send(
                 omit_stream=True,
             )
             async for sent in sent_frames:
-                frame_name = names[sent.key.sequence]
+                num_answered += 1
+                frame_name = name_of.pop(sent.key.sequence)
                 with work.item(frame_name):
                     if isinstance(sent.outcome, ServiceError):
                         raise sent.outcome
@@ -129,7 +128,7 @@ async def _send(
                         print_record(_record(frame_name, sent.key, sent.outcome, sent.seconds))
     if not as_json:
         click.echo(
-            f"{len(names)} frames sent as camera {name}, {work.num_failed} failed: "
+            f"{num_answered} frames sent as camera {name}, {work.num_failed} failed: "
             f"{num_bytes} bytes, {8 * num_bytes / max(num_pixels, 1):.3f} bits per pixel"
         )
     return work.exit_code

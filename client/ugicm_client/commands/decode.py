@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ugicm_client.commands import options
+from ugicm_client.commands.loading import load_codec
 from ugicm_client.commands.standard_streams import read_source
 from ugicm_client.commands.view_files import ViewFiles, view_file_options
 from ugicm_client.commands.work import working
@@ -45,9 +46,7 @@ def decode(
     files = ViewFiles(output, views, file_format, force, as_json)
     jobs = files.plan(expand(inputs, {".ugi"}))
 
-    from ugicm_codec import Codec
-
-    codec = Codec.load(model, device)
+    codec = load_codec(model, device)
 
     with working("decoding", len(jobs)) as work:
         for job in jobs:

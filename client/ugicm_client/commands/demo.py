@@ -77,7 +77,7 @@ async def _run(files: Sequence[Path], out: Path, quality: int) -> tuple[list[Res
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    with working("starting the services", len(files) + 1) as work:
+    with working("running the demo", len(files) + 1) as work:
         results = await run_demo(
             files, out, quality=quality, advance=work.advance, on_bad_photo=work.fail
         )
@@ -89,20 +89,26 @@ def _print_table(results: Sequence[Result]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("photo", "pixels", box=SIMPLE_HEAD)
-    for heading in ("bytes", "bits per\npixel", "PSNR, dB\nhuman/machine"):
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption="bpp: bits per pixel; human, machine: PSNR of the views in dB; "
+        "enc, dec (both views), analyze: ms",
+    )
+    table.add_column("photo")
+    for heading in ("bytes", "bpp", "human", "machine", "enc", "dec", "analyze"):
         table.add_column(heading, justify="right")
-    table.add_column("ms to encode,\ndecode, analyze", justify="right")
-    table.add_column("found in the\nmachine view")
+    table.add_column("found")
     for result in results:
         seconds = (result.encode_seconds, result.decode_seconds, result.analyze_seconds)
         table.add_row(
             result.name,
-            f"{result.width}x{result.height}",
             f"{result.num_bytes}",
             f"{result.bits_per_pixel:.3f}",
-            f"{result.human_psnr:.2f} / {result.machine_psnr:.2f}",
-            ", ".join(f"{1000 * each:.0f}" for each in seconds),
+            f"{result.human_psnr:.2f}",
+            f"{result.machine_psnr:.2f}",
+            *(f"{1000 * each:.0f}" for each in seconds),
             ", ".join(f"{count} {label}" for label, count in result.found.items()),
         )
     console = Console()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ugicm_client.commands import options
+from ugicm_client.commands.loading import load_codec
 from ugicm_client.commands.standard_streams import (
     check_standard_output,
     deliver,
@@ -17,6 +18,7 @@ from ugicm_client.commands.standard_streams import (
 )
 from ugicm_client.commands.work import working
 from ugicm_client.outputs import Job, expand, plan, refuse_existing_outputs
+from ugicm_codec import inspect
 
 if TYPE_CHECKING:
     from ugicm_codec import StreamInfo
@@ -76,9 +78,7 @@ def encode(
     if not force:
         refuse_existing_outputs(jobs)
 
-    import ugicm_codec
-
-    codec = ugicm_codec.Codec.load(model, device)
+    codec = load_codec(model, device)
 
     with working("encoding", len(jobs)) as work:
         for job in jobs:
@@ -87,7 +87,7 @@ def encode(
                 stream = codec.encode(image, rate.quality, max_bytes=rate.max_bytes)
                 deliver(job.targets[0], stream, existing_of(force))
                 if as_json:
-                    print_record(_record(job, ugicm_codec.inspect(stream), codec.model.sha256))
+                    print_record(_record(job, inspect(stream), codec.model.sha256))
     return work.exit_code
 
 

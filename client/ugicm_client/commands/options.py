@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -91,7 +92,7 @@ def rate_options(command: F) -> F:
         "--quality",
         type=click.IntRange(0, 100),
         metavar="0..100",
-        help="0 is smallest, 100 is best; 50 if neither this nor --max-bytes is given.",
+        help="0 is smallest, 100 is best; 50, or the server's own, if nothing is said.",
     )(command)
 
 
@@ -106,13 +107,20 @@ def rate_of(quality: int | None, max_bytes: int | None) -> Rate:
     return Rate(quality, max_bytes)
 
 
+def _check_device(ctx: click.Context, param: click.Parameter, device: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise click.BadParameter(f"a device is cpu, cuda or cuda:NUMBER, got {device!r}")
+    return device
+
+
 def model_options(command: F) -> F:
     """Add ``--model`` and ``--device``."""
     command = click.option(
         "--device",
         default="cpu",
         show_default=True,
-        help="Where PyTorch computes: cpu, cuda, cuda:1, ...",
+        callback=_check_device,
+        help="Where to compute: cpu, cuda, or one of several as cuda:1.",
     )(command)
     return click.option(
         "--model",

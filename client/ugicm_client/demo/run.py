@@ -22,11 +22,11 @@ from ugicm_client.files import Existing, write_atomically
 from ugicm_client.operator import OperatorClient
 from ugicm_client.pictures import Pixels, picture_bytes, read_picture
 from ugicm_client.pipeline import PipelineClient
+from ugicm_codec.views import HUMAN, MACHINE
 
 __all__ = ["Result", "run_demo"]
 
 _CAMERA = "demo"
-_HUMAN, _MACHINE = 0.0, 1.0
 _MAX_ROWS = 20
 # Below it, the embedded detectors are wrong about as often as right.
 _MINIMUM_SCORE = 0.75
@@ -161,8 +161,8 @@ async def _follow(
         delivery = encoder_pb2.Delivery.Name(coded.delivery)
         raise ProcessError(f"the encoder did not hand {name} on to the decoder: {delivery}")
     stream = await clients.operator.stream(sent.key)
-    decoded = await clients.operator.decode(sent.key, [_HUMAN, _MACHINE])
-    analysis = await clients.pipeline.analyze(sent.key, view=_MACHINE, minimum_score=_MINIMUM_SCORE)
+    decoded = await clients.operator.decode(sent.key, [HUMAN, MACHINE])
+    analysis = await clients.pipeline.analyze(sent.key, view=MACHINE, minimum_score=_MINIMUM_SCORE)
 
     human, machine = decoded.images
     _write(out / "streams" / f"{name}.ugi", stream)
