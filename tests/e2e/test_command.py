@@ -16,6 +16,8 @@ from ugicm_client.pictures import picture_bytes
 from ugicm_codec import Codec
 from ugicm_servicekit.wire import key_from_wire
 
+pytestmark = pytest.mark.slow
+
 UGICM = (sys.executable, "-m", "ugicm_client")
 
 

@@ -16,6 +16,8 @@ from PIL import Image
 from ugicm_client.pictures import read_picture
 from ugicm_codec import Codec, inspect
 
+pytestmark = pytest.mark.slow
+
 MARK = "UGICM_TEST_MARK"
 DEMO = (sys.executable, "-m", "ugicm_client", "demo")
 NUM_PROCESSES = 4  # the command and three services
@@ -96,7 +98,6 @@ def test_photos_go_all_the_way_but_for_a_bad_one_and_no_process_stays_behind(
             np.testing.assert_array_equal(image, codec.decode(stream, view))
 
 
-@pytest.mark.slow
 def test_the_bundled_photos_show_three_faces(tmp_path, mark):
     done = run_demo("--out", tmp_path, "--json")
     found = {

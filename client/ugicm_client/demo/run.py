@@ -164,6 +164,10 @@ async def _follow(
     decoded = await clients.operator.decode(sent.key, [HUMAN, MACHINE])
     analysis = await clients.pipeline.analyze(sent.key, view=MACHINE, minimum_score=_MINIMUM_SCORE)
 
+    for analyzer in analysis.results:
+        if analyzer.HasField("failure"):
+            raise ServiceError(f"{analyzer.analyzer} failed on {name}: {analyzer.failure.message}")
+
     human, machine = decoded.images
     _write(out / "streams" / f"{name}.ugi", stream)
     _write(out / "human" / f"{name}.png", picture_bytes(human, "png"))
