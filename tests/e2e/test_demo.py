@@ -24,10 +24,11 @@ NUM_PROCESSES = 4  # the command and three services
 
 
 @pytest.fixture
-def mark(monkeypatch):
+def mark(monkeypatch, tmp_path):
     """Something that every process which a test starts has in its environment."""
     value = uuid.uuid4().hex
     monkeypatch.setenv(MARK, value)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     return value
 
 
@@ -126,6 +127,8 @@ def test_however_the_demo_is_ended_its_services_end_too(photos, tmp_path, mark, 
     assert demo.returncode == code
     assert "Traceback" not in err
     wait_until(lambda: marked_processes(mark) == [])
+    # Only what can be caught can be cleaned up after.
+    assert bool(list(tmp_path.glob("ugicm-demo-*"))) == (number == signal.SIGKILL)
 
 
 def test_a_service_that_cannot_start_ends_the_demo_with_one_line(photos, tmp_path, mark):

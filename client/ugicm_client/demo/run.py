@@ -6,10 +6,11 @@ import asyncio
 import math
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from ugicm_client.pipeline import PipelineClient
 from ugicm_codec.views import HUMAN, MACHINE
 
 __all__ = ["Result", "run_demo"]
+
+T = TypeVar("T")
 
 _CAMERA = "demo"
 _MAX_ROWS = 20
@@ -138,16 +141,26 @@ async def _services(logs: Path) -> AsyncIterator[_Clients]:
             return await stack.enter_async_context(started(service, arguments, log=log))
 
         decoder = await start("decoder", "--store", str(state / "frames.sqlite"))
-        encoder, analytics = await asyncio.gather(
+        encoder, analytics = await _together(
             start("encoder", "--upstream", decoder.address),
             start("analytics", "--decoder", decoder.address),
         )
-        await asyncio.gather(*(each.until_serving() for each in (decoder, encoder, analytics)))
+        await _together(*(each.until_serving() for each in (decoder, encoder, analytics)))
         yield _Clients(
             await stack.enter_async_context(CameraClient(encoder.address)),
             await stack.enter_async_context(OperatorClient(decoder.address)),
             await stack.enter_async_context(PipelineClient(analytics.address)),
         )
+
+
+async def _together(*works: Coroutine[Any, Any, T]) -> list[T]:
+    """Return the results in order; the first error ends the others, cleanups included."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def _follow(
