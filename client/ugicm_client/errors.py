@@ -8,7 +8,6 @@ ClientError
   x FileTooLarge             an input file has more bytes than are ever read into memory
   x OutputExists             writing would destroy a file that is there
   x SourceError              a folder or video gives no frames
-  x UnusableDevice           PyTorch cannot compute where it was told to
   x MissingPackage           a package that this command needs is not installed
   + ServiceError             a service did not do what was asked
       x ServiceUnavailable   nothing answers at the address
@@ -31,7 +30,6 @@ __all__ = [
     "ServiceUnavailable",
     "SourceError",
     "UnreadablePicture",
-    "UnusableDevice",
     "UnwritablePicture",
 ]
 
@@ -66,10 +64,6 @@ class OutputExists(ClientError):
 
 class SourceError(ClientError):
     """The folder or video gives no frames."""
-
-
-class UnusableDevice(ClientError):
-    """PyTorch cannot compute where it was told to."""
 
 
 class MissingPackage(ClientError):

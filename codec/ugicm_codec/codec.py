@@ -19,6 +19,7 @@ from ugicm_codec.errors import (
     CorruptStream,
     ImageTooLarge,
     LatentsMismatch,
+    UnusableDevice,
     WrongModel,
 )
 from ugicm_codec.limits import Limits
@@ -87,7 +88,7 @@ class Codec:
         Raises:
             ModelError: the model is unknown, damaged, or cannot run here.
         """
-        where = torch.device(device)
+        where = _usable(device)
         model_file = read_model_file(name)
         model = HyperpriorModel.build(
             model_file,
@@ -282,6 +283,17 @@ def _same_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
     for index, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(index)
     return list(groups.values())
+
+
+def _usable(device: str) -> torch.device:
+    try:
+        where = torch.device(device)
+        torch.empty(1, device=where)
+    # PyTorch has no error of its own for a device that is not there.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition(".")[0].splitlines()[0]
+        raise UnusableDevice(f"cannot compute on {device}: {reason}") from error
+    return where
 
 
 def _best_precision(device: torch.device) -> torch.dtype:

@@ -13,6 +13,7 @@ CodecError
       x UnknownModel         no model of that name or at that path
       x BadModelFile         the file is damaged or of another kind
       x WrongModel           the stream was coded for other latents
+      x UnusableDevice       PyTorch cannot compute where it was told to
       x InexactArithmetic    this machine cannot reproduce the model's integer arithmetic
   + RequestError             the caller asked for something that cannot be
       x BadImage             not a picture of shape (H, W, 3) in uint8
@@ -44,6 +45,7 @@ __all__ = [
     "TruncatedStream",
     "UnknownModel",
     "UnsupportedVersion",
+    "UnusableDevice",
     "WrongModel",
 ]
 
@@ -98,6 +100,10 @@ class BadModelFile(ModelError):
 
 class WrongModel(ModelError):
     """The stream names other latents than the loaded model decides."""
+
+
+class UnusableDevice(ModelError):
+    """This machine or this PyTorch has no such device."""
 
 
 class InexactArithmetic(ModelError):

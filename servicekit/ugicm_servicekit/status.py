@@ -35,6 +35,7 @@ CODEC_STATUS: StatusTable = {
     codec_errors.UnknownModel: grpc.StatusCode.FAILED_PRECONDITION,
     codec_errors.BadModelFile: grpc.StatusCode.FAILED_PRECONDITION,
     codec_errors.WrongModel: grpc.StatusCode.FAILED_PRECONDITION,
+    codec_errors.UnusableDevice: grpc.StatusCode.FAILED_PRECONDITION,
     codec_errors.InexactArithmetic: grpc.StatusCode.FAILED_PRECONDITION,
     codec_errors.BadImage: grpc.StatusCode.INVALID_ARGUMENT,
     codec_errors.ImageTooLarge: grpc.StatusCode.INVALID_ARGUMENT,

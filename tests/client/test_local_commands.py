@@ -15,7 +15,7 @@ from PIL import Image
 import ugicm_codec
 from tests.fake_codec import FakeCodec, FakeModel, picture
 from ugicm_client.commands.main import main
-from ugicm_codec.errors import UnknownModel
+from ugicm_codec.errors import UnknownModel, UnusableDevice
 
 PICTURE = picture()
 
@@ -30,7 +30,7 @@ class FakeCodecs:
         if name != "default":
             raise UnknownModel(f"no bundled model and no readable file {name!r}")
         if device != "cpu":
-            raise AssertionError("no such hardware. Look elsewhere")
+            raise UnusableDevice(f"cannot compute on {device}: no such hardware")
         return self.loaded
 
 

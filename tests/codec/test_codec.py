@@ -18,6 +18,7 @@ from ugicm_codec.errors import (
     CorruptStream,
     ImageTooLarge,
     StreamTooLarge,
+    UnusableDevice,
     WrongModel,
 )
 from ugicm_codec.models.bmshj2018 import HYPER_STRIDE, LATENT_STRIDE
@@ -273,3 +274,9 @@ def test_bfloat16_changes_few_pixels_by_little(tiny, codec, photo):
     stream = codec.encode(photo)
     coarse = Codec.load(tiny, precision=torch.bfloat16).decode(stream).astype(float)
     assert np.mean((coarse - codec.decode(stream)) ** 2) < 1.0
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta:x"])
+def test_a_device_that_is_not_there_is_one_clear_line(device):
+    with pytest.raises(UnusableDevice, match=f"cannot compute on {device}: [^\n]+$"):
+        Codec.load(device=device)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+import ugicm_codec
 from ugicm_client.commands import options
-from ugicm_client.commands.loading import load_codec
 from ugicm_client.commands.standard_streams import read_source
 from ugicm_client.commands.view_files import ViewFiles, view_file_options
 from ugicm_client.commands.work import working
@@ -46,7 +46,7 @@ def decode(
     files = ViewFiles(output, views, file_format, force, as_json)
     jobs = files.plan(expand(inputs, {".ugi"}))
 
-    codec = load_codec(model, device)
+    codec = ugicm_codec.Codec.load(model, device)
 
     with working("decoding", len(jobs)) as work:
         for job in jobs:

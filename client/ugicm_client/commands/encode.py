@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import ugicm_codec
 from ugicm_client.commands import options
-from ugicm_client.commands.loading import load_codec
 from ugicm_client.commands.standard_streams import (
     check_standard_output,
     deliver,
@@ -78,7 +78,7 @@ def encode(
     if not force:
         refuse_existing_outputs(jobs)
 
-    codec = load_codec(model, device)
+    codec = ugicm_codec.Codec.load(model, device)
 
     with working("encoding", len(jobs)) as work:
         for job in jobs:
