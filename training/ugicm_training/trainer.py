@@ -122,9 +122,7 @@ class Trainer:
         entry = self.record["stages"].setdefault(
             stage.name, {"steps": 0, "seconds": 0.0, "curve": []}
         )
-        frozen = stage.trained is Trained.SYNTHESIS
-        self.model.requires_grad_(not frozen)
-        self.model.g_s.requires_grad_(True)
+        self._free(stage)
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, transient=True) as progress:
             bar = progress.add_task(stage.name, total=stage.steps, completed=self._position.step)
@@ -148,6 +146,14 @@ class Trainer:
                 self._optimizer = self._new_optimizer()
         entry["seconds"] += self._clock() - started
         self._save()
+
+    def _free(self, stage: Stage) -> None:
+        """Let gradients change what the stage trains, and nothing else."""
+        self.model.requires_grad_(stage.trained is Trained.EVERYTHING)
+        synthesis = self.model.g_s.requires_grad_(True)
+        # Trained on one view alone, the others would drift away from it.
+        synthesis.embedding.requires_grad_(stage.views is Views.ALL)
+        synthesis.view_terms.requires_grad_(stage.views is Views.ALL)
 
     def _due(self, every: int, stage: Stage) -> bool:
         return self._position.step % every == 0 or self._position.step == stage.steps
