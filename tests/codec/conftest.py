@@ -19,7 +19,7 @@ def codec(tiny):
     return Codec.load(tiny, precision=torch.float32)
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """Compute on one thread: small pictures gain nothing from more."""
     before = torch.get_num_threads()
