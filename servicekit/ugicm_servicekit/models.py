@@ -67,7 +67,7 @@ class Models:
         if not name:
             return next(iter(self._codecs.values()))
         if name not in self._codecs:
-            raise UnknownModel(f"loaded models are {', '.join(self._codecs)}, got {name!r}")
+            raise UnknownModel(f"loaded models are {', '.join(self._codecs)}, got {name[:64]!r}")
         return self._codecs[name]
 
     def decodes(self, latents_id: bytes) -> bool:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -16,13 +16,25 @@ from ugicm.v1.types_pb2 import Failure
 from ugicm_codec import errors as codec_errors
 from ugicm_servicekit import errors
 
-__all__ = ["CODEC_STATUS", "STATUS", "StatusInterceptor", "StatusTable", "failure_of", "leaves"]
+__all__ = [
+    "CODEC_STATUS",
+    "STATUS",
+    "StatusInterceptor",
+    "StatusTable",
+    "failure_of",
+    "leaves",
+    "or_failure",
+]
 
 _log = logging.getLogger(__name__)
+
+# Statuses travel as HTTP/2 headers, of which gRPC takes 8 KiB in all, and some bytes take three.
+_MAX_MESSAGE_BYTES = 1024
 
 StatusTable: TypeAlias = Mapping[type[Exception], grpc.StatusCode]
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Behaviour: TypeAlias = Callable[[Any, Any], Any]
+_Result = TypeVar("_Result")
 
 CODEC_STATUS: StatusTable = {
     codec_errors.NotAStream: grpc.StatusCode.INVALID_ARGUMENT,
@@ -66,18 +78,31 @@ def leaves(root: type[Exception]) -> set[type[Exception]]:
 def failure_of(error: Exception, table: StatusTable, *, method: str) -> Failure:
     """Return what the caller of ``method`` is told of ``error``.
 
-    An error that the table does not know is a mistake of ours: its traceback is logged, and the
-    caller gets INTERNAL without its text.
+    An error that the table does not know, or knows as INTERNAL, is a mistake of ours: its
+    traceback is logged, and the caller does not get its text.
     """
-    code = next((table[kind] for kind in type(error).__mro__ if kind in table), None)
-    if code is None:
+    code = next(
+        (table[kind] for kind in type(error).__mro__ if kind in table), grpc.StatusCode.INTERNAL
+    )
+    if code is grpc.StatusCode.INTERNAL:
         _log.error("%s failed", method, exc_info=error)
-        return Failure(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
-    _log.info("%s refused: %s: %s", method, code.name, error)
-    failure = Failure(code=code.value[0], message=str(error))
+        return Failure(code=code.value[0], message="internal error")
+    message = _one_line(str(error))
+    _log.info("%s refused: %s: %s", method, code.name, message)
+    failure = Failure(code=code.value[0], message=message)
     if isinstance(error, errors.Overloaded):
         failure.retry_after_seconds = error.retry_after_seconds
     return failure
+
+
+async def or_failure(
+    work: Awaitable[_Result], table: StatusTable, *, method: str
+) -> _Result | Failure:
+    """Return what one item of a stream of requests comes to, or why it failed."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - the outermost layer of an item
+        return failure_of(error, table, method=method)
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
@@ -139,6 +164,11 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             metadata = (("grpc-retry-pushback-ms", str(milliseconds)),)
         await context.abort(_CODE_OF_NUMBER[failure.code], failure.message, metadata)
         raise AssertionError("abort returned")
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split()).encode(errors="replace")
+    return line[:_MAX_MESSAGE_BYTES].decode(errors="ignore")
 
 
 def _parse(parse: Callable[[bytes], Any] | None, request: bytes) -> Any:

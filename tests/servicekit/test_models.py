@@ -37,6 +37,12 @@ def test_an_unknown_name_is_refused_by_the_known_ones():
         Models([FIRST, OTHER]).named("missing")
 
 
+def test_an_endless_name_is_not_repeated():
+    with pytest.raises(UnknownModel) as caught:
+        Models([FIRST]).named("x" * 20_000)
+    assert len(str(caught.value)) < 200
+
+
 def test_two_models_of_one_name_are_refused():
     with pytest.raises(BadSettings, match="different names"):
         Models([FIRST, FakeCodec()])

@@ -8,8 +8,8 @@ import pytest
 from tests.servicekit.harness import SERVICE, encoding, request
 from ugicm.v1 import encoder_pb2, types_pb2
 from ugicm_codec.errors import BitstreamError, CodecError, CorruptStream
-from ugicm_servicekit.errors import CallError, Overloaded, ServicekitError
-from ugicm_servicekit.status import CODEC_STATUS, STATUS, failure_of, leaves
+from ugicm_servicekit.errors import BadRequest, CallError, Overloaded, ServicekitError
+from ugicm_servicekit.status import CODEC_STATUS, STATUS, failure_of, leaves, or_failure
 
 
 def test_every_error_of_the_codec_has_a_status():
@@ -55,6 +55,22 @@ async def test_a_domain_error_becomes_its_status_with_its_text(kind):
     refusal = await _refusal(kind("limit and value", **options))
     assert refusal.code() is STATUS[kind]
     assert refusal.details() == "limit and value"
+
+
+async def test_an_endless_text_of_several_lines_arrives_as_one_short_line():
+    refusal = await _refusal(BadRequest("two\nlines " + "€" * 20_000))
+    assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refusal.details().startswith("two lines €€€")
+    assert len(refusal.details().encode()) <= 1024
+
+
+def test_a_mistake_that_the_table_knows_keeps_its_text_to_the_log(caplog):
+    table = {LookupError: grpc.StatusCode.INTERNAL}
+    with caplog.at_level(logging.ERROR):
+        failure = failure_of(LookupError("secret"), table, method="Encode")
+    assert failure == types_pb2.Failure(code=13, message="internal error")
+    (record,) = caplog.records
+    assert record.exc_info[1].args == ("secret",)
 
 
 def test_a_subclass_has_the_status_of_its_parent():
@@ -118,3 +134,14 @@ def test_an_item_fails_with_the_code_and_text_a_call_would_have():
 def test_an_item_refused_by_a_full_queue_says_when_to_try_again():
     failure = failure_of(Overloaded("full", retry_after_seconds=2.0), STATUS, method="Encode")
     assert failure == types_pb2.Failure(code=8, message="full", retry_after_seconds=2.0)
+
+
+async def test_an_item_comes_to_its_result_or_its_failure():
+    async def work(error=None):
+        if error is not None:
+            raise error
+        return "done"
+
+    assert await or_failure(work(), STATUS, method="EncodeStream") == "done"
+    failed = await or_failure(work(BadRequest("empty")), STATUS, method="EncodeStream")
+    assert failed == types_pb2.Failure(code=3, message="empty")
