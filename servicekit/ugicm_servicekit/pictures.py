@@ -10,14 +10,21 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ugicm.v1 import types_pb2
 from ugicm_codec.errors import BadImage, ImageTooLarge
 from ugicm_codec.limits import Limits
 from ugicm_servicekit.errors import BadRequest
 
-__all__ = ["Pixels", "check_pixel_format", "pixels_from_wire", "pixels_to_bytes"]
+__all__ = [
+    "UNREADABLE",
+    "Pixels",
+    "check_pixel_format",
+    "check_size",
+    "pixels_from_wire",
+    "pixels_to_bytes",
+]
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -28,11 +35,10 @@ _PILLOW_NAME: Mapping[int, str] = {
 }
 _DEFAULT_JPEG_QUALITY = 90
 
-# What Pillow's readers raise on files that are not what they claim to be.
-_UNREADABLE = (
+# What Pillow's readers raise on files that are not what they claim to be, besides its bomb error.
+UNREADABLE = (
     EOFError,
-    IndexError,
-    KeyError,
+    LookupError,
     OSError,
     OverflowError,
     SyntaxError,
@@ -41,7 +47,6 @@ _UNREADABLE = (
     struct.error,
     zlib.error,
 )
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def pixels_from_wire(picture: types_pb2.Picture, limits: Limits) -> Pixels:
@@ -57,6 +62,22 @@ def pixels_from_wire(picture: types_pb2.Picture, limits: Limits) -> Pixels:
     if picture.format not in _PILLOW_NAME:
         raise BadRequest(f"a picture's format is RGB, PNG, JPEG or WEBP, got {picture.format}")
     return _file_pixels(picture, limits)
+
+
+def check_size(height: int, width: int, limits: Limits) -> None:
+    """Refuse a picture by its size, before its pixels take memory.
+
+    Raises:
+        BadImage: it has no pixels.
+        ImageTooLarge: the size exceeds ``limits``.
+    """
+    if height < 1 or width < 1:
+        raise BadImage(f"a picture has at least 1x1 pixels, got {height}x{width}")
+    if max(height, width) > limits.max_side or height * width > limits.max_pixels:
+        raise ImageTooLarge(
+            f"{height}x{width} pixels exceed {limits.max_pixels} in all or "
+            f"{limits.max_side} along a side"
+        )
 
 
 def check_pixel_format(pixel_format: int, *, jpeg_quality: int) -> None:
@@ -99,7 +120,7 @@ def pixels_to_bytes(pixels: Pixels, pixel_format: int, *, jpeg_quality: int = 0)
 
 def _raw_pixels(picture: types_pb2.Picture, limits: Limits) -> Pixels:
     height, width = picture.height, picture.width
-    _check_size(height, width, limits)
+    check_size(height, width, limits)
     if len(picture.data) != 3 * height * width:
         raise BadImage(
             f"{height}x{width} RGB pixels have {3 * height * width} bytes, got {len(picture.data)}"
@@ -112,7 +133,7 @@ def _file_pixels(picture: types_pb2.Picture, limits: Limits) -> Pixels:
     try:
         with Image.open(io.BytesIO(picture.data), formats=[name]) as image:
             # Opening reads the header only; pixels are decoded behind these checks.
-            _check_size(image.height, image.width, limits)
+            check_size(image.height, image.width, limits)
             declared = (picture.height or image.height, picture.width or image.width)
             if declared != (image.height, image.width):
                 raise BadImage(
@@ -122,17 +143,9 @@ def _file_pixels(picture: types_pb2.Picture, limits: Limits) -> Pixels:
             if image.mode not in ("RGB", "L"):
                 raise BadImage(f"a picture is 8-bit RGB or grey, got {name} of mode {image.mode}")
             return np.asarray(image.convert("RGB"))
-    except _BOMBS as error:
+    except Image.DecompressionBombError as error:
         raise ImageTooLarge(str(error)) from error
-    except _UNREADABLE as error:
+    except UnidentifiedImageError as error:
+        raise BadImage(f"not a {name} file") from error
+    except UNREADABLE as error:
         raise BadImage(f"not a readable {name} file: {error}") from error
-
-
-def _check_size(height: int, width: int, limits: Limits) -> None:
-    if height < 1 or width < 1:
-        raise BadImage(f"a picture has at least 1x1 pixels, got {height}x{width}")
-    if max(height, width) > limits.max_side or height * width > limits.max_pixels:
-        raise ImageTooLarge(
-            f"{height}x{width} pixels exceed {limits.max_pixels} in all or "
-            f"{limits.max_side} along a side"
-        )

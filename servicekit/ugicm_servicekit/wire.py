@@ -14,6 +14,7 @@ from ugicm_servicekit.errors import BadRequest
 
 __all__ = [
     "FrameKey",
+    "check_camera",
     "key_from_wire",
     "key_to_wire",
     "nanoseconds_from_wire",
@@ -41,17 +42,26 @@ class FrameKey:
         return f"{self.camera}/{self.epoch}/{self.sequence}"
 
 
+def check_camera(camera: str) -> None:
+    """Refuse what is no camera's name.
+
+    Raises:
+        BadRequest: the name is empty, too long or of other characters.
+    """
+    if _CAMERA.fullmatch(camera) is None:
+        raise BadRequest(
+            "a camera's name has 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', "
+            f"got {camera[:140]!r}"
+        )
+
+
 def key_from_wire(message: types_pb2.FrameKey) -> FrameKey:
     """Return the key in ``message``.
 
     Raises:
         BadRequest: the camera's name is empty, too long or of other characters.
     """
-    if _CAMERA.fullmatch(message.camera) is None:
-        raise BadRequest(
-            "a camera's name has 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', "
-            f"got {message.camera[:140]!r}"
-        )
+    check_camera(message.camera)
     return FrameKey(message.camera, message.epoch, message.sequence)
 
 

@@ -110,6 +110,7 @@ def _png_without_pixels(side: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [65, 10_000, 60_000])  # beyond our limits, Pillow's first and last
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_bomb_is_refused_by_its_header(side):
     with pytest.raises(ImageTooLarge):
         read(PNG, _png_without_pixels(side))
@@ -121,8 +122,9 @@ def test_a_file_of_another_size_than_declared_is_refused(pixels):
 
 
 def test_a_file_of_another_format_than_declared_is_refused(pixels):
-    with pytest.raises(BadImage, match="not a readable PNG file"):
+    with pytest.raises(BadImage) as caught:
         read(PNG, pixels_to_bytes(pixels, JPEG))
+    assert str(caught.value) == "not a PNG file"
 
 
 @pytest.mark.parametrize("pixel_format", [PNG, JPEG, WEBP])
