@@ -98,8 +98,9 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
     inputs = {job.source.resolve(): job.source for job in jobs if job.source != STANDARD_STREAM}
     for job in jobs:
         for target in job.targets:
-            if target.resolve() in inputs:
+            place = target.resolve()
+            if place in inputs:
                 raise ValueError(f"{target} is an input; it would be overwritten")
-            if target in source_of:
-                raise ValueError(f"{source_of[target]} and {job.source} would both become {target}")
-            source_of[target] = job.source
+            if place in source_of:
+                raise ValueError(f"{source_of[place]} and {job.source} would both become {target}")
+            source_of[place] = job.source

@@ -69,6 +69,12 @@ def test_two_inputs_may_not_become_one_output():
         plan([A, Path("other/a.jpg")], "out", [".ugi"])
 
 
+def test_one_output_by_two_names_is_still_one_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"would both become .*/in/a\.ugi"):
+        plan([A, tmp_path / "in" / "a.jpg"], None, [".ugi"])
+
+
 def test_an_input_is_never_an_output():
     with pytest.raises(ValueError, match="is an input"):
         plan([A], str(A), [".png"])
