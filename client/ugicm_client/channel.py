@@ -14,6 +14,8 @@ from ugicm_servicekit.channel import open_channel
 
 __all__ = ["ServiceClient"]
 
+# What gRPC says where there is no connection; else it was the service that said why.
+_NOT_CONNECTED = "failed to connect to all addresses"
 _NAME_OF_STATUS = {status.value[0]: status.name for status in grpc.StatusCode}
 
 
@@ -48,13 +50,15 @@ class ServiceClient:
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                # gRPC's own text ends with what the operating system said.
-                reason = (error.details() or "").rpartition(": ")[2]
-                raise ServiceUnavailable(
-                    f"cannot reach the {self.service} at {self.address}: {reason}"
-                ) from error
-            raise self._refusal(error.code().value[0], error.details() or "") from error
+            details = error.details() or ""
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise self._refusal(error.code().value[0], details) from error
+            server = f"the {self.service} at {self.address}"
+            if details.startswith(_NOT_CONNECTED):
+                # gRPC's text ends with what the operating system said.
+                reason = details.rpartition(": ")[2]
+                raise ServiceUnavailable(f"cannot reach {server}: {reason}") from error
+            raise ServiceUnavailable(f"{server} is not available: {details}") from error
 
     def _refusal(self, code: int, message: str) -> ServiceRefused:
         status = _NAME_OF_STATUS.get(code, str(code))

@@ -10,7 +10,7 @@ ClientError
   x SourceError              a folder or video gives no frames
   x MissingPackage           a package that this command needs is not installed
   + ServiceError             a service did not do what was asked
-      x ServiceUnavailable   nothing answers at the address
+      x ServiceUnavailable   nothing answers at the address, or not now
       x ServiceRefused       the service answered with an error
   x ProcessError             a process that was started here ended or never became ready
 """
@@ -75,7 +75,7 @@ class ServiceError(ClientError):
 
 
 class ServiceUnavailable(ServiceError):
-    """Nothing answers at the address."""
+    """Nothing answers at the address, or what is there cannot serve now."""
 
 
 class ServiceRefused(ServiceError):

@@ -22,12 +22,14 @@ class ScriptedEncoder(encoder_pb2_grpc.EncoderServiceServicer):
     Attributes:
         requests: what it was asked, in order.
         ends_after: how many pictures of a stream it answers before it ends the call.
+        unavailable: why it does not answer single pictures.
     """
 
     def __init__(self, failures=(), ends_after=None):
         self.codec = FakeCodec()
         self.failures = failures
         self.ends_after = ends_after
+        self.unavailable = None
         self.requests = []
         self._more = asyncio.Condition()
 
@@ -38,6 +40,8 @@ class ScriptedEncoder(encoder_pb2_grpc.EncoderServiceServicer):
 
     async def Encode(self, request, context):
         self.requests.append(request)
+        if self.unavailable:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, self.unavailable)
         return self.answer(request)
 
     async def EncodeStream(self, requests, context):

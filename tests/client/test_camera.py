@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
@@ -112,6 +113,15 @@ async def test_nobody_at_the_address_is_one_clear_error():
             await camera.encode(flat(1))
 
 
+async def test_an_encoder_that_cannot_serve_now_says_itself_why():
+    encoder = ScriptedEncoder()
+    encoder.unavailable = "the decoder at gate:1 is not available: it ended the call"
+    async with encoding(encoder) as address, CameraClient(address) as camera:
+        with pytest.raises(ServiceUnavailable) as caught:
+            await camera.encode(flat(1))
+    assert str(caught.value) == f"the encoder at {address} is not available: {encoder.unavailable}"
+
+
 @pytest.mark.parametrize(
     ("height", "pixel_format"),
     [(1, types_pb2.PIXEL_FORMAT_RGB), (12_000, types_pb2.PIXEL_FORMAT_PNG)],
@@ -152,6 +162,31 @@ async def test_the_command_tells_a_program_of_every_frame(folder, capsys):
     assert [record["name"] for record in records] == ["10.png", "20.png", "30.png"]
     assert [record["key"].rpartition("/")[2] for record in records] == ["0", "1", "2"]
     assert {record["delivery"] for record in records} == {"stored"}
+
+
+async def test_the_call_ends_before_its_channel_when_the_command_is_given_up(folder, monkeypatch):
+    ended = []
+
+    class Client(CameraClient):
+        async def __aexit__(self, *error):
+            ended.append("channel")
+            await super().__aexit__(*error)
+
+        async def stream(self, *arguments, **options):
+            try:
+                async for sent in super().stream(*arguments, **options):
+                    yield sent
+            finally:
+                ended.append("call")
+
+    def give_up(record):
+        raise click.Abort
+
+    monkeypatch.setattr("ugicm_client.camera.CameraClient", Client)
+    monkeypatch.setattr("ugicm_client.commands.camera.print_record", give_up)
+    async with encoding(ScriptedEncoder()) as address:
+        assert await run("camera", folder, "--server", address, "--json") == 130
+    assert ended == ["call", "channel"]
 
 
 async def test_an_endless_camera_ends_by_an_interrupt(folder):

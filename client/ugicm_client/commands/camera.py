@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,16 +117,18 @@ async def _send(
                 model=model,
                 omit_stream=True,
             )
-            async for sent in sent_frames:
-                num_answered += 1
-                frame_name = name_of.pop(sent.key.sequence)
-                with work.item(frame_name):
-                    if isinstance(sent.outcome, ServiceError):
-                        raise sent.outcome
-                    num_bytes += sent.outcome.info.num_bytes
-                    num_pixels += sent.outcome.info.height * sent.outcome.info.width
-                    if as_json:
-                        print_record(_record(frame_name, sent.key, sent.outcome, sent.seconds))
+            async with aclosing(sent_frames):
+                async for sent in sent_frames:
+                    num_answered += 1
+                    frame_name = name_of.pop(sent.key.sequence)
+                    with work.item(frame_name):
+                        if isinstance(sent.outcome, ServiceError):
+                            raise sent.outcome
+                        info = sent.outcome.info
+                        num_bytes += info.num_bytes
+                        num_pixels += info.height * info.width
+                        if as_json:
+                            print_record(_record(frame_name, sent.key, sent.outcome, sent.seconds))
     if not as_json:
         click.echo(
             f"{num_answered} frames sent as camera {name}, {work.num_failed} failed: "
