@@ -18,7 +18,6 @@ from ugicm_codec.errors import (
     BudgetTooSmall,
     CorruptStream,
     ImageTooLarge,
-    LatentsMismatch,
     UnusableDevice,
     WrongModel,
 )
@@ -35,6 +34,9 @@ Image = NDArray[np.uint8]
 
 # Pictures up to 2048x2048 are transformed whole, larger ones in tiles of that size.
 _TILE_SIDE = 2048 // LATENT_STRIDE
+
+# Up to 128x128 pixels, a byte budget is met by trying every quality step.
+_EXHAUSTIVE_LATENTS = (128 // LATENT_STRIDE) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,7 @@ class Codec:
         for image in images:
             self._check_image(image)
         streams: list[bytes] = [b""] * len(images)
-        for indexes in _same_shape([image.shape for image in images]):
+        for indexes in _batches([image.shape for image in images], stride=LATENT_STRIDE):
             with torch.inference_mode():
                 y = self._model.analyse(np.stack([images[index] for index in indexes]))
             for index, one in zip(indexes, y, strict=True):
@@ -195,8 +197,6 @@ class Codec:
         coded = CodedLatents(parsed.hyper, parsed.latents, header.latents_crc)
         h, w = (-(-side // LATENT_STRIDE) for side in (header.height, header.width))
         integers = self._model.coder.decode(coded, h, w)
-        if integers is None:
-            raise LatentsMismatch("the decoded latents are not those that the encoder coded")
         integers.setflags(write=False)
         return Latents(integers, header.quality_step, header.height, header.width)
 
@@ -211,7 +211,7 @@ class Codec:
             raise ValueError(f"one view for each latents, got {len(views)} for {len(latents)}")
         numbers = [parse_view(view) for view in views]
         images: list[Image | None] = [None] * len(latents)
-        for indexes in _same_shape([item.integers.shape for item in latents]):
+        for indexes in _batches([item.integers.shape for item in latents], stride=1):
             with torch.inference_mode():
                 pictures = self._model.synthesise(
                     [latents[index].integers for index in indexes],
@@ -226,22 +226,39 @@ class Codec:
     def _encode_within(self, image: Image, max_bytes: int) -> bytes:
         with torch.inference_mode():
             y = self._model.analyse(image[None])[0]
-        best = self._code(y, 0, image.shape)
-        if len(best) > max_bytes:
+        steps = self.model.quality_steps
+        # A step's size is known once coded. Sizes grow with the step but for small wiggles, which
+        # only count where streams are so small that coding them all costs nothing.
+        if y[0].numel() <= _EXHAUSTIVE_LATENTS:
+            streams = [self._code(y, step, image.shape) for step in range(steps)]
+            fitting = [stream for stream in streams if len(stream) <= max_bytes]
+            best = fitting[-1] if fitting else None
+            smallest = min(len(stream) for stream in streams)
+        else:
+            best, smallest = self._bisect(y, image.shape, max_bytes)
+        if best is None:
             raise BudgetTooSmall(
-                f"the smallest stream of this picture has {len(best)} bytes, "
+                f"the smallest stream of this picture has {smallest} bytes, "
                 f"the budget is {max_bytes}",
-                smallest=len(best),
+                smallest,
             )
+        return best
+
+    def _bisect(
+        self, y: torch.Tensor, shape: tuple[int, ...], max_bytes: int
+    ) -> tuple[bytes | None, int]:
+        """Return the stream of the best step that fits, if one does, and the smallest size."""
+        first = self._code(y, 0, shape)
+        best = first if len(first) <= max_bytes else None
         low, high = 0, self.model.quality_steps - 1
-        while low < high:
+        while best is not None and low < high:
             middle = (low + high + 1) // 2
-            stream = self._code(y, middle, image.shape)
+            stream = self._code(y, middle, shape)
             if len(stream) <= max_bytes:
                 best, low = stream, middle
             else:
                 high = middle - 1
-        return best
+        return best, len(first)
 
     def _code(self, y: torch.Tensor, step: int, shape: tuple[int, ...]) -> bytes:
         with torch.inference_mode():
@@ -278,11 +295,17 @@ class Codec:
             )
 
 
-def _same_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+def _batches(shapes: Sequence[tuple[int, ...]], *, stride: int) -> list[list[int]]:
+    """Group equal shapes, and no more of them than together fill a tile: memory stays bounded."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(index)
-    return list(groups.values())
+    batches = []
+    for shape, indexes in groups.items():
+        area = -(-shape[0] // stride) * -(-shape[1] // stride)
+        size = max(1, _TILE_SIDE**2 // area)
+        batches += [indexes[first : first + size] for first in range(0, len(indexes), size)]
+    return batches
 
 
 def _usable(device: str) -> torch.device:
@@ -300,5 +323,8 @@ def _best_precision(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        # oneDNN answers for what it emulates, too; emulated, bfloat16 is slower than float32.
+        native = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and (
+            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
     return torch.bfloat16 if native else torch.float32

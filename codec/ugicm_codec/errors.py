@@ -3,7 +3,7 @@
 CodecError
   + BitstreamError           the bytes are not a stream that can be decoded
       x NotAStream           the magic number differs
-      x UnsupportedVersion   a newer encoder wrote it
+      x UnsupportedVersion   of a version that this reader does not know
       x TruncatedStream      bytes are missing at the end
       x TrailingBytes        bytes follow the end
       x StreamTooLarge       a declared size exceeds the limits
@@ -63,7 +63,7 @@ class NotAStream(BitstreamError):
 
 
 class UnsupportedVersion(BitstreamError):
-    """The stream's version is newer than this reader."""
+    """The stream's version is not one that this reader knows."""
 
 
 class TruncatedStream(BitstreamError):
@@ -137,6 +137,10 @@ class BudgetTooSmall(RequestError):
         smallest: bytes of the smallest stream this picture can have with this model.
     """
 
-    def __init__(self, message: str, *, smallest: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, smallest: int) -> None:
+        # Both are arguments of the base, so that the error survives a process pool.
+        super().__init__(message, smallest)
         self.smallest = smallest
+
+    def __str__(self) -> str:
+        return str(self.args[0])

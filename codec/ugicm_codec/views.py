@@ -21,10 +21,10 @@ def parse_view(view: float | str) -> float:
     if isinstance(view, str) and view in PRESETS:
         return PRESETS[view]
     try:
-        number = float(view)
-    except (TypeError, ValueError):
+        number = float("nan") if isinstance(view, bool) else float(view)
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not 0.0 <= number <= 1.0:
         names = ", ".join(PRESETS)
-        raise BadView(f"a view is a number from 0 to 1 or one of {names}, got {view!r}")
+        raise BadView(f"a view is a number from 0 to 1 or one of {names}, got {view!r:.80}")
     return number

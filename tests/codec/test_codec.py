@@ -1,5 +1,7 @@
 """What the codec promises a caller who reads nothing but its docstrings."""
 
+import itertools
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.pictures import gradient, noise, scene
 from ugicm_codec import Codec, Limits, inspect
+from ugicm_codec.codec import _batches
 from ugicm_codec.errors import (
     BadImage,
     BadQuality,
@@ -280,3 +283,34 @@ def test_bfloat16_changes_few_pixels_by_little(tiny, codec, photo):
 def test_a_device_that_is_not_there_is_one_clear_line(device):
     with pytest.raises(UnusableDevice, match=f"cannot compute on {device}: [^\n]+$"):
         Codec.load(device=device)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 40), (16, 16), (90, 128)])
+def test_a_small_picture_gets_the_best_step_that_fits(height, width):
+    codec = Codec.load()
+    picture = scene(height, width)
+    sizes = [len(codec.encode(picture, quality)) for quality in range(101)]
+    for budget in sorted({*sizes[::9], max(sizes)}):
+        best = max(step for step, size in enumerate(sizes) if size <= budget)
+        assert inspect(codec.encode(picture, max_bytes=budget)).quality_step == best
+    with pytest.raises(BudgetTooSmall) as caught:
+        codec.encode(picture, max_bytes=min(sizes) - 1)
+    assert caught.value.smallest == min(sizes)
+    assert pickle.loads(pickle.dumps(caught.value)).smallest == min(sizes)
+
+
+def test_precisions_agree_within_two_levels():
+    full = Codec.load(precision=torch.float32)
+    half = Codec.load(precision=torch.bfloat16)
+    for quality in (0, 50, 100):
+        stream = full.encode(scene(200, 312), quality)
+        for view in (0.0, 0.5, 1.0):
+            exact = full.decode(stream, view).astype(int)
+            assert np.abs(half.decode(stream, view) - exact).max() <= 2
+
+
+def test_a_batch_is_cut_where_it_would_fill_more_than_a_tile():
+    shapes = [(1024, 1024, 3)] * 9 + [(16, 16, 3)] * 3 + [(4096, 4096, 3)] * 2
+    batches = _batches(shapes, stride=LATENT_STRIDE)
+    assert [len(batch) for batch in batches] == [4, 4, 1, 3, 1, 1]
+    assert sorted(itertools.chain(*batches)) == list(range(14))

@@ -101,6 +101,53 @@ def test_every_tensor_with_a_row_too_few_is_noticed(tmp_path, name):
         load_bytes(tmp_path, file_with(TENSORS | {name: shorter}))
 
 
+CRAFTED = {
+    "a weight without an absolute value": {"layers.0.weight": -(2**15)},
+    "a bias without an absolute value": {"layers.1.bias": -(2**63)},
+    "a shift beyond the word": {"layers.0.shift": 64},
+    "a negative shift": {"layers.0.shift": -1},
+    "thresholds that stand still": {"thresholds": 5},
+    "a gain of nothing": {"gain": 0.0},
+    "a gain that is no number": {"gain": float("nan")},
+    "a gain without end": {"inverse_gain": float("inf")},
+    "tables far from zero": {"latent_tables.offset": -300_000},
+    "cumulative frequencies that stand still": {"hyper_tables.cumulative": 7},
+}
+
+
+@pytest.mark.parametrize("case", CRAFTED)
+def test_values_that_would_void_exactness_are_refused(tmp_path, case):
+    ((name, value),) = CRAFTED[case].items()
+    crafted = torch.full_like(TENSORS[f"entropy.{name}"], value)
+    with pytest.raises(BadModelFile):
+        load_bytes(tmp_path, file_with(TENSORS | {f"entropy.{name}": crafted}))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.int8])
+@pytest.mark.parametrize("name", sorted(TENSORS))
+def test_every_tensor_of_another_type_is_noticed(tmp_path, name, dtype):
+    with pytest.raises(BadModelFile):
+        load_bytes(tmp_path, file_with(TENSORS | {name: TENSORS[name].to(dtype)}))
+
+
+def test_a_small_file_allocates_nothing_large(tmp_path):
+    empty = {"g_a.0.weight": torch.empty(20_000, 0)}
+    config = METADATA["config"] | {"channels": 20_000}
+    with pytest.raises(BadModelFile):
+        load_bytes(tmp_path, file_with(TENSORS | empty, config=config))
+
+
+@pytest.mark.parametrize("metadata", ["[" * 100_000, '{"training": 5}', "[]"])
+def test_metadata_of_no_form_is_refused(tmp_path, metadata):
+    with pytest.raises(BadModelFile):
+        load_bytes(tmp_path, save(dict(TENSORS), {"ugicm": metadata}))
+
+
+def test_a_training_record_is_an_object(tmp_path):
+    with pytest.raises(BadModelFile, match="a training record is an object, got 5"):
+        load_bytes(tmp_path, file_with(training=5))
+
+
 @pytest.mark.parametrize("layer", range(3))
 def test_layers_that_upsample_elsewhere_are_refused(tmp_path, layer):
     name = f"entropy.layers.{layer}.upsample"

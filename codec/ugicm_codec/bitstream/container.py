@@ -40,6 +40,7 @@ _CRC = struct.Struct(">I")
 HEADER_BYTES = _LAYOUT.size + _CRC.size
 
 _MAX_HYPER_BYTES = 2**24 - 1
+_MAX_LATENT_BYTES = 2**32 - 1
 _MAX_SIDE = 2**16 - 1
 
 
@@ -118,6 +119,8 @@ def write_stream(
         raise StreamTooLarge(f"a side has at most {_MAX_SIDE} pixels, got {height}x{width}")
     if len(hyper) > _MAX_HYPER_BYTES:
         raise StreamTooLarge(f"hyper-latents take {len(hyper)} bytes, limit {_MAX_HYPER_BYTES}")
+    if len(latents) > _MAX_LATENT_BYTES:
+        raise StreamTooLarge(f"latents take {len(latents)} bytes, limit {_MAX_LATENT_BYTES}")
     fields = _LAYOUT.pack(
         MAGIC,
         VERSION,
@@ -138,7 +141,7 @@ def read_stream(data: bytes, limits: Limits) -> Stream:
 
     Raises:
         NotAStream: the magic number differs.
-        UnsupportedVersion: a newer encoder wrote the stream.
+        UnsupportedVersion: this reader does not know the version.
         TruncatedStream: ``data`` is shorter than its header says.
         StreamTooLarge: the declared picture exceeds ``limits``.
         TrailingBytes: ``data`` is longer than its header says.

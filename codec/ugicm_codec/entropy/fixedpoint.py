@@ -82,11 +82,16 @@ class FixedPointLayer:
         rows, columns = weight.shape
         if rows % _TAPS or bias.shape != (columns,) or columns % (4 if upsample else 1):
             raise ValueError(f"a layer of {rows}x{columns} has no form")
-        if int(weight.abs().max()) > WEIGHT_LIMIT:
-            raise ValueError(f"weights go up to {WEIGHT_LIMIT}, got {int(weight.abs().max())}")
-        largest = weight.long().abs().sum(0).max() * ACTIVATION_LIMIT + bias.abs().max()
-        if int(largest) >= _FLOAT64_EXACT or not 0 <= shift < 53:
-            raise ValueError(f"sums reach {int(largest)}, the limit is 2**53")
+        # In 64 bits and in Python: a type's least value has no absolute value of that type.
+        magnitudes = weight.long().abs()
+        if int(magnitudes.max()) > WEIGHT_LIMIT:
+            raise ValueError(f"weights go up to {WEIGHT_LIMIT}, got {int(magnitudes.max())}")
+        largest_bias = max(int(bias.max()), -int(bias.min()))
+        largest = int(magnitudes.sum(0).max()) * ACTIVATION_LIMIT + largest_bias
+        if largest >= _FLOAT64_EXACT or not 0 <= shift < 53:
+            raise ValueError(
+                f"sums reach {largest} with shift {shift}, the limits are 2**53 and 53"
+            )
         low = ((weight.long() + 64) & 127) - 64
         high = (weight.long() - low) >> 7
         return cls(

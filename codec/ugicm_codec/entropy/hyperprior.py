@@ -13,6 +13,7 @@ from ugicm_codec.bitstream import latents_checksum
 from ugicm_codec.entropy import rans
 from ugicm_codec.entropy.fixedpoint import FixedPointNetwork
 from ugicm_codec.entropy.rans import CodingTables
+from ugicm_codec.errors import LatentsMismatch
 
 __all__ = ["CodedLatents", "HyperpriorCoder"]
 
@@ -57,11 +58,12 @@ class HyperpriorCoder:
             checksum=_checksum(hyper, latents),
         )
 
-    def decode(self, coded: CodedLatents, height: int, width: int) -> NDArray[np.int16] | None:
-        """Return ``(height, width, M)``, or None where the checksum differs.
+    def decode(self, coded: CodedLatents, height: int, width: int) -> NDArray[np.int16]:
+        """Return ``(height, width, M)``.
 
         Raises:
             CorruptStream: a section cannot be decoded.
+            LatentsMismatch: both could, to other integers than the encoder coded.
         """
         shape = (-(-height // 4), -(-width // 4), self.hyper_tables.offset.size)
         empty = np.empty(shape, np.int16)
@@ -70,7 +72,9 @@ class HyperpriorCoder:
         indexes = self._table_indexes(hyper, height, width)
         flat = rans.decode(coded.latents, indexes.ravel(), self.latent_tables)
         latents = flat.reshape(indexes.shape)
-        return latents if _checksum(hyper, latents) == coded.checksum else None
+        if _checksum(hyper, latents) != coded.checksum:
+            raise LatentsMismatch("the decoded latents are not those that the encoder coded")
+        return latents
 
     def _channel_indexes(self, hyper: NDArray[np.int16]) -> NDArray[np.uint8]:
         height, width, channels = hyper.shape

@@ -31,6 +31,8 @@ _MASK = np.uint64((1 << PRECISION) - 1)
 _WORD_MASK = np.uint64(0xFFFFFFFF)
 # An Elias gamma code of a zigzag excess: its number of bits is coded in 5 raw bits.
 _LENGTH_BITS = 5
+# Enough for the excess of every value over every table that is accepted.
+_MAX_LENGTH = 18
 # Symbols are first looked for from the entry of their bucket of 2**_BUCKET_SHIFT frequencies.
 _BUCKET_SHIFT = 6
 
@@ -67,7 +69,8 @@ class CodingTables:
         """Check the tables and derive the search's starting points.
 
         Raises:
-            ValueError: a row is not ascending from 0 to 2**PRECISION.
+            ValueError: a row is not ascending from 0 to 2**PRECISION, or lies so far from 0 that
+                a value's excess over it could not be coded.
         """
         tables = cumulative.shape[0]
         if num_symbols.shape != (tables,) or offset.shape != (tables,):
@@ -78,6 +81,8 @@ class CodingTables:
             count = int(num_symbols[row])
             if not 1 <= count < cumulative.shape[1]:
                 raise ValueError(f"table {row} declares {count} symbols")
+            if not -MAX_VALUE - 1 <= int(offset[row]) <= MAX_VALUE + 1:
+                raise ValueError(f"table {row} begins at {offset[row]}")
             steps = cumulative[row, : count + 1].astype(np.int64)
             if steps[0] != 0 or steps[-1] != 1 << PRECISION or np.any(np.diff(steps) <= 0):
                 raise ValueError(f"table {row} does not ascend from 0 to {1 << PRECISION}")
@@ -208,7 +213,7 @@ def _decode(words, table_indexes, cumulative, num_symbols, offset, buckets, valu
         if symbol == escape:
             length = np.int64(state & np.uint64((1 << _LENGTH_BITS) - 1))
             state >>= np.uint64(_LENGTH_BITS)
-            if length == 0 or length > 18:
+            if length == 0 or length > _MAX_LENGTH:
                 return _BAD_SYMBOL
             if state < _LOWER_BOUND:
                 if position >= words.size:

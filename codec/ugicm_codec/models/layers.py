@@ -12,13 +12,9 @@ __all__ = [
     "ViewTerm",
     "deconvolution",
     "downsampling",
-    "minimum_beta",
     "output_phases",
     "subpixel",
 ]
-
-# Keeps the normalisation away from a division by zero; CompressAI's lower bound for beta.
-_MINIMUM_BETA = 1e-6
 
 
 def downsampling(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -125,8 +121,3 @@ class ViewTerm(nn.Linear):
     def forward(self, embedding: Tensor) -> Tensor:
         """Return ``(N, C, 1, 1)``, the term added to every position of a block's features."""
         return super().forward(embedding)[:, :, None, None]
-
-
-def minimum_beta() -> float:
-    """Return the smallest ``beta`` that training may reach."""
-    return _MINIMUM_BETA

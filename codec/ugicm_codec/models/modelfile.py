@@ -20,7 +20,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ugicm_codec.errors import BadModelFile, UnknownModel
-from ugicm_codec.models.bmshj2018 import Bmshj2018Config
+from ugicm_codec.models.bmshj2018 import (
+    Analysis,
+    Bmshj2018Config,
+    ConditionalSynthesis,
+    HyperAnalysis,
+)
 
 __all__ = [
     "ENTROPY_PREFIX",
@@ -38,8 +43,21 @@ FORMAT_VERSION = 1
 # Tensors under this prefix decide latents, and the latents id is taken over all of them.
 ENTROPY_PREFIX = "entropy."
 
+_SUFFIX = ".safetensors"
 _METADATA_KEY = "ugicm"
 _BACKBONE = "bmshj2018"
+
+# As safetensors names them; the latents id is taken over these names, so they are forever.
+_DTYPE_NAMES = {
+    torch.float16: "F16",
+    torch.float32: "F32",
+    torch.int16: "I16",
+    torch.int32: "I32",
+    torch.int64: "I64",
+}
+
+# Steps stand in one byte of a stream, and table indexes in one byte of memory.
+_MAX_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -91,17 +109,14 @@ def bundled_models() -> list[str]:
     return sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
 
 
-_SUFFIX = ".safetensors"
-
-
 def latents_id_of(tensors: Mapping[str, Tensor]) -> bytes:
     """Return the first 8 bytes of the SHA-256 over everything that decides latents."""
     digest = hashlib.sha256()
     for name in sorted(name for name in tensors if name.startswith(ENTROPY_PREFIX)):
         tensor = tensors[name].contiguous()
-        little_endian = tensor.numpy().astype(tensor.numpy().dtype.newbyteorder("<"))
-        header = json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode()
-        digest.update(struct.pack("<I", len(header)) + header + little_endian.tobytes())
+        shape = "x".join(str(size) for size in tensor.shape)
+        digest.update(f"{name} {_DTYPE_NAMES[tensor.dtype]} {shape}\n".encode())
+        digest.update(tensor.numpy().astype(tensor.numpy().dtype.newbyteorder("<")).tobytes())
     return digest.digest()[:8]
 
 
@@ -154,16 +169,18 @@ def _parse(data: bytes, name: str) -> ModelFile:
             raise BadModelFile(
                 f"{name}: its tensors have {asdict(config)}, it says {metadata['config']}"
             )
-        steps = tensors["entropy.gain"].shape[0]
         training = metadata["training"]
-    except (SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+        if not isinstance(training, dict):
+            raise BadModelFile(f"{name}: a training record is an object, got {training!r:.80}")
+        _check_form(tensors, config)
+    except (SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise BadModelFile(f"{name} is no model file: {error}") from error
     info = ModelInfo(
         name=name,
         backbone=backbone,
         latents_id=latents_id_of(tensors),
         sha256=hashlib.sha256(data).hexdigest(),
-        quality_steps=steps,
+        quality_steps=len(tensors["entropy.gain"]),
         channels=config.channels,
         latent_channels=config.latent_channels,
         training=training,
@@ -172,25 +189,81 @@ def _parse(data: bytes, name: str) -> ModelFile:
 
 
 def _config_of(tensors: Mapping[str, Tensor]) -> Bmshj2018Config:
-    """Read the sizes off the tensors, so that nothing larger than the file is ever allocated."""
-    view_features, angles = tensors["g_s.embedding.hidden.weight"].shape
+    view_features, inputs = tensors["g_s.embedding.hidden.weight"].shape
+    channels, latent_channels = tensors["g_a.0.weight"].shape[0], tensors["entropy.gain"].shape[1]
+    if inputs % 2 == 0 or min(view_features, channels, latent_channels) < 1:
+        raise ValueError(f"no network has {channels}, {latent_channels}, {view_features}, {inputs}")
     return Bmshj2018Config(
-        channels=tensors["g_a.0.weight"].shape[0],
-        latent_channels=tensors["entropy.gain"].shape[1],
+        channels=channels,
+        latent_channels=latent_channels,
         view_features=view_features,
-        view_octaves=(angles - 1) // 2,
+        view_octaves=(inputs - 1) // 2,
     )
+
+
+def _check_form(tensors: Mapping[str, Tensor], config: Bmshj2018Config) -> None:
+    """Hold every tensor against its form, so that nothing larger than the file is ever allocated.
+
+    Raises:
+        ValueError: a tensor is missing, unknown, or of another shape or type.
+    """
+    expected = _transform_forms(config) | _entropy_forms(tensors, config)
+    if different := tensors.keys() ^ expected.keys():
+        raise ValueError(f"{min(different)} is missing or unknown")
+    for name, (shape, dtypes) in expected.items():
+        tensor = tensors[name]
+        if tuple(tensor.shape) != shape or tensor.dtype not in dtypes:
+            raise ValueError(
+                f"{name} is {dtypes[0]} of shape {shape}, "
+                f"got {tensor.dtype} of shape {tuple(tensor.shape)}"
+            )
+
+
+_Forms = dict[str, tuple[tuple[int, ...], tuple[torch.dtype, ...]]]
+
+
+def _transform_forms(config: Bmshj2018Config) -> _Forms:
+    # On the meta device, networks have shapes and no memory.
+    with torch.device("meta"):
+        parts = {
+            "g_a.": Analysis(config),
+            "g_s.": ConditionalSynthesis(config),
+            "h_a.": HyperAnalysis(config),
+        }
+    floats = (torch.float16, torch.float32)
+    return {
+        prefix + name: (tuple(tensor.shape), floats)
+        for prefix, part in parts.items()
+        for name, tensor in part.state_dict().items()
+    }
+
+
+def _entropy_forms(tensors: Mapping[str, Tensor], config: Bmshj2018Config) -> _Forms:
+    n, m = config.channels, config.latent_channels
+    steps, scales = len(tensors["entropy.gain"]), len(tensors["entropy.latent_tables.offset"])
+    if not 1 <= steps <= _MAX_ROWS or not 1 <= scales <= _MAX_ROWS or n > _MAX_ROWS:
+        raise ValueError(
+            f"1 to {_MAX_ROWS} steps, scales and channels, got {steps}, {scales} and {n}"
+        )
+    forms: _Forms = {
+        "gain": ((steps, m), (torch.float32,)),
+        "inverse_gain": ((steps, m), (torch.float32,)),
+        "thresholds": ((scales - 1,), (torch.int64,)),
+    }
+    for index, columns in enumerate((4 * n, 4 * n, m)):
+        forms[f"layers.{index}.weight"] = ((9 * n, columns), (torch.int16,))
+        forms[f"layers.{index}.bias"] = ((columns,), (torch.int64,))
+        forms[f"layers.{index}.shift"] = ((), (torch.int64,))
+        forms[f"layers.{index}.upsample"] = ((), (torch.int64,))
+    for name, rows in (("latent_tables", scales), ("hyper_tables", n)):
+        width = tensors[f"{ENTROPY_PREFIX}{name}.cumulative"].shape[1]
+        forms[f"{name}.cumulative"] = ((rows, width), (torch.int32,))
+        forms[f"{name}.num_symbols"] = ((rows,), (torch.int32,))
+        forms[f"{name}.offset"] = ((rows,), (torch.int32,))
+    return {ENTROPY_PREFIX + name: form for name, form in forms.items()}
 
 
 def _metadata(data: bytes) -> dict[str, str]:
     (length,) = struct.unpack_from("<Q", data)
     result: dict[str, str] = json.loads(data[8 : 8 + length]).get("__metadata__", {})
     return result
-
-
-def half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return floats as float16, as they are stored."""
-    return {
-        name: tensor.to(torch.float16) if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
