@@ -13,10 +13,35 @@ from tests.pictures import scene
 from ugicm_codec import Codec
 from ugicm_training.cli import cli
 from ugicm_training.data import PhotoSet, load_photos
-from ugicm_training.errors import BadCheckpoint, EmptyDataset
+from ugicm_training.errors import BadCheckpoint, EmptyDataset, MissingWeights, UnreadableShard
 from ugicm_training.export import calibration_crops, export_model
 from ugicm_training.recipes import tiny
 from ugicm_training.trainer import Trainer
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(photos, tmp_path):
+    trainer(photos, tmp_path / "run.pt", seconds=0.0).run()
+    other = trainer(photos, tmp_path / "run.pt", replace(tiny(), seed=2))
+    with pytest.raises(BadCheckpoint, match="comes from another recipe"):
+        other.resume()
+
+
+def test_machine_views_need_a_teacher(photos, tmp_path):
+    run = trainer(photos, tmp_path / "run.pt")
+    run._teacher = None
+    with pytest.raises(MissingWeights, match="recipe tiny draws machine views"):
+        run.run()
+
+
+def test_a_set_that_is_held_out_whole_is_refused(photos):
+    with pytest.raises(EmptyDataset, match="5 pictures, of which 5 are held out"):
+        photos.split(5)
+
+
+def test_a_broken_shard_is_one_clear_line(tmp_path):
+    (tmp_path / "photos.tar").write_bytes(b"no shard")
+    with pytest.raises(UnreadableShard, match=r"photos\.tar is no whole tar file"):
+        load_photos(tmp_path, minimum_side=64)
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +134,10 @@ def exported(run, photos):
     )
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(photos, tmp_path):
+@pytest.mark.parametrize("data", [b"", b"no checkpoint"])
+def test_a_file_that_is_no_checkpoint_is_refused(photos, tmp_path, data):
     path = tmp_path / "run.pt"
-    path.write_bytes(b"no checkpoint")
+    path.write_bytes(data)
     with pytest.raises(BadCheckpoint, match=r"run\.pt is no checkpoint"):
         trainer(photos, path).resume()
 

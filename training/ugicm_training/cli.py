@@ -6,6 +6,7 @@ import io
 import logging
 import math
 import sys
+import zipfile
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from PIL import Image
 
 from ugicm_codec.errors import CodecError
 from ugicm_training.data import load_photos, photo_members
-from ugicm_training.errors import EmptyDataset, TrainingError
+from ugicm_training.errors import BadEmbeddings, EmptyDataset, TrainingError
 from ugicm_training.export import calibration_crops, export_model
 from ugicm_training.recipes import RECIPES
 from ugicm_training.teacher import MobileNetTeacher, fit_projection, retrieval
@@ -70,7 +71,7 @@ def run(
     trainer = Trainer(
         chosen,
         load_photos(photos, minimum_side=chosen.minimum_side),
-        teacher=MobileNetTeacher.load(teacher) if teacher else None,
+        teacher=MobileNetTeacher.load(teacher, torch.device(device)) if teacher else None,
         device=torch.device(device),
         precision=getattr(torch, precision),
         checkpoint=checkpoint,
@@ -133,9 +134,13 @@ def teacher(
     Example: ugicm-train teacher photos/ --weights mobilenet_v2.safetensors
     --embeddings clip.npz -o teacher.safetensors
     """
-    table = np.load(embeddings)
-    vectors = table["clip_vitb32"].astype(np.float32)
-    of_name = {prefix + str(name): row for name, row in zip(table["names"], vectors, strict=True)}
+    try:
+        table = np.load(embeddings)
+        vectors = table["clip_vitb32"].astype(np.float32)
+        rows = zip(table["names"], vectors, strict=True)
+        of_name = {prefix + str(name): row for name, row in rows}
+    except (KeyError, IndexError, ValueError, zipfile.BadZipFile) as error:
+        raise BadEmbeddings(f"{embeddings} holds no names and clip_vitb32: {error}") from error
     found = {name: data for name, data in photo_members(photos) if name in of_name}
     names = sorted(found)
     if len(names) <= _HELD_OUT:

@@ -7,9 +7,13 @@ from compressai.ops import NonNegativeParametrizer
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ugicm_codec.models.layers import GDN, minimum_beta
+from ugicm_codec.models.layers import GDN
 
 __all__ = ["constrain", "effective_state"]
+
+
+# Keeps the normalisation away from a division by zero; CompressAI's bound.
+_MINIMUM_BETA = 1e-6
 
 
 class _NonNegative(nn.Module):
@@ -30,7 +34,7 @@ def constrain(module: nn.Module) -> None:
     """Register the constraint on every GDN inside ``module``."""
     for layer in module.modules():
         if isinstance(layer, GDN):
-            parametrize.register_parametrization(layer, "beta", _NonNegative(minimum_beta()))
+            parametrize.register_parametrization(layer, "beta", _NonNegative(_MINIMUM_BETA))
             parametrize.register_parametrization(layer, "gamma", _NonNegative(0.0))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ugicm_training.errors import EmptyDataset
+from ugicm_training.errors import EmptyDataset, UnreadableShard
 
 __all__ = ["PhotoSet", "load_photos", "photo_members"]
 
@@ -27,16 +27,27 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def photo_members(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, file bytes) of every picture under a folder and in its ``.tar`` shards."""
+    """Yield (name, file bytes) of every picture under a folder and in its ``.tar`` shards.
+
+    Raises:
+        UnreadableShard: a shard is no tar file, or ends early.
+    """
     for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
         if path.suffix.lower() in _SUFFIXES:
             yield path.name, path.read_bytes()
         elif path.suffix == ".tar":
-            with tarfile.open(path) as shard:
-                for member in shard:
-                    extracted = shard.extractfile(member) if member.isfile() else None
-                    if extracted is not None:
-                        yield Path(member.name).name, extracted.read()
+            try:
+                yield from _shard_members(path)
+            except (tarfile.TarError, EOFError) as error:
+                raise UnreadableShard(f"{path} is no whole tar file: {error}") from error
+
+
+def _shard_members(path: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(path) as shard:
+        for member in shard:
+            extracted = shard.extractfile(member) if member.isfile() else None
+            if extracted is not None:
+                yield Path(member.name).name, extracted.read()
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,13 @@ class PhotoSet:
     pictures: list[Picture]
 
     def split(self, held_out: int) -> tuple[PhotoSet, PhotoSet]:
-        """Return (training, validation): the last ``held_out`` pictures are never trained on."""
+        """Return (training, validation): the last ``held_out`` pictures are never trained on.
+
+        Raises:
+            EmptyDataset: nothing would be left to train on.
+        """
+        if len(self.names) <= held_out:
+            raise EmptyDataset(f"{len(self.names)} pictures, of which {held_out} are held out")
         cut = len(self.names) - held_out
         return (
             PhotoSet(self.names[:cut], self.pictures[:cut]),
@@ -87,7 +104,7 @@ def load_photos(source: Path, *, minimum_side: int) -> PhotoSet:
     for name, data in photo_members(source):
         try:
             picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError):
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError):
             broken.append(name)
             continue
         if min(picture.shape[:2]) < minimum_side:

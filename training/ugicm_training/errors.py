@@ -2,13 +2,22 @@
 
 TrainingError
   + EmptyDataset       no usable picture
+  + UnreadableShard    a .tar of pictures is damaged
   + BadCheckpoint      a checkpoint of another recipe, or not one at all
   + MissingWeights     a teacher's weights are not where they were said to be
+  + BadEmbeddings      the table that a teacher is fitted to is no such table
 """
 
 from __future__ import annotations
 
-__all__ = ["BadCheckpoint", "EmptyDataset", "MissingWeights", "TrainingError"]
+__all__ = [
+    "BadCheckpoint",
+    "BadEmbeddings",
+    "EmptyDataset",
+    "MissingWeights",
+    "TrainingError",
+    "UnreadableShard",
+]
 
 
 class TrainingError(Exception):
@@ -19,9 +28,17 @@ class EmptyDataset(TrainingError):
     """No usable picture was found."""
 
 
+class UnreadableShard(TrainingError):
+    """A shard of pictures is damaged."""
+
+
 class BadCheckpoint(TrainingError):
     """The file is no checkpoint of this recipe."""
 
 
 class MissingWeights(TrainingError):
     """A teacher's weights are missing."""
+
+
+class BadEmbeddings(TrainingError):
+    """The file holds no names with CLIP vectors."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ugicm_codec.entropy.fixedpoint import ACTIVATION_LIMIT, WEIGHT_LIMIT
 from ugicm_codec.entropy.rans import PRECISION
 from ugicm_codec.models.layers import output_phases
-from ugicm_codec.models.modelfile import ENTROPY_PREFIX, half_precision, serialise_model
+from ugicm_codec.models.modelfile import ENTROPY_PREFIX, serialise_model
 from ugicm_training.constraints import effective_state
 from ugicm_training.data import PhotoSet
 from ugicm_training.model import TrainableHyperprior
@@ -70,13 +70,11 @@ def export_model(
         **_tables("latent_tables.", _gaussian_tables()),
         **_tables("hyper_tables.", _bottleneck_tables(model)),
     }
-    tensors = half_precision(
-        {
-            f"{part}.{name}": value
-            for part in ("g_a", "g_s", "h_a")
-            for name, value in effective_state(getattr(model, part)).items()
-        }
-    )
+    tensors = {
+        f"{part}.{name}": value.to(torch.float16)
+        for part in ("g_a", "g_s", "h_a")
+        for name, value in effective_state(getattr(model, part)).items()
+    }
     tensors |= {ENTROPY_PREFIX + name: value for name, value in entropy.items()}
     return serialise_model(tensors, model.config, training)
 

@@ -25,8 +25,8 @@ from ugicm_training.errors import MissingWeights
 __all__ = ["MobileNetTeacher", "Teacher", "fit_projection", "retrieval"]
 
 _FEATURES = 1280
-# The shorter side at which the stand-in was fitted, in pixels.
-FITTED_SIDE = 224
+# Pixels along both sides at which the projection is fitted.
+_FITTED_SIDE = 224
 
 
 class Teacher(Protocol):
@@ -55,19 +55,20 @@ class MobileNetTeacher:
         network = mobilenet_v2()
         network.load_state_dict(backbone)
         self._features: nn.Module = network.features.eval().requires_grad_(False)
-        self._features.to(memory_format=torch.channels_last)
+        self._features.to(projection.device, memory_format=torch.channels_last)
         self._projection = projection
         self._offset = offset
 
     @classmethod
-    def load(cls, path: Path) -> MobileNetTeacher:
-        """Read a teacher that ``fit_projection`` made.
+    def load(cls, path: Path, device: torch.device) -> MobileNetTeacher:
+        """Read a teacher that ``fit_projection`` made, onto ``device``.
 
         Raises:
             MissingWeights: no such file, or one of another kind.
         """
         try:
             tensors = {name: value.float() for name, value in load_file(path).items()}
+            tensors = {name: value.to(device) for name, value in tensors.items()}
             projection, offset = tensors.pop("projection"), tensors.pop("offset")
             return cls(tensors, projection, offset)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
@@ -148,7 +149,7 @@ def _features_of(teacher: MobileNetTeacher, pictures: Sequence[NDArray[np.uint8]
     for picture in pictures:
         whole = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float()
         square = functional.interpolate(
-            whole / 255.0, (FITTED_SIDE, FITTED_SIDE), mode="bilinear", antialias=True
+            whole / 255.0, (_FITTED_SIDE, _FITTED_SIDE), mode="bilinear", antialias=True
         )
         rows.append(teacher.features(square))
     return torch.cat(rows)

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from ugicm_training.data import PhotoSet
-from ugicm_training.errors import BadCheckpoint
+from ugicm_training.errors import BadCheckpoint, MissingWeights
 from ugicm_training.losses import LossTerms, training_loss
 from ugicm_training.model import TrainableHyperprior
 from ugicm_training.recipes import Recipe, Stage, Trained, Views
@@ -28,7 +28,15 @@ __all__ = ["Position", "Trainer"]
 _log = logging.getLogger(__name__)
 
 # What torch.load and a state of another form raise.
-_UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
+_UNREADABLE = (
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
 
 _VALIDATION_QUALITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _VALIDATION_SIDE = 192
@@ -102,6 +110,8 @@ class Trainer:
         """
         try:
             state = torch.load(self._checkpoint, map_location=self._device, weights_only=True)
+            if state["record"]["recipe"] != self.record["recipe"]:
+                raise BadCheckpoint(f"{self._checkpoint} comes from another recipe")
             position = Position(**state["position"])
             self.model.load_state_dict(state["model"])
             self._position = position
@@ -110,13 +120,21 @@ class Trainer:
                 self._optimizer.load_state_dict(state["optimizer"])
             self.record = state["record"]
         except _UNREADABLE as error:
-            reason = str(error).splitlines()[0]
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise BadCheckpoint(f"{self._checkpoint} is no checkpoint: {reason}") from error
 
     def run(self) -> None:
-        """Train until the last stage ends or the deadline comes."""
+        """Train until the last stage ends or the deadline comes.
+
+        Raises:
+            MissingWeights: a stage draws machine views, and there is no teacher.
+        """
+        recipe = self._recipe
+        if self._teacher is None and any(stage.views is Views.ALL for stage in recipe.stages):
+            raise MissingWeights(f"recipe {recipe.name} draws machine views: it needs a teacher")
         while not self.finished and self._clock() < self._deadline:
             self._run_stage(self._recipe.stages[self._position.stage])
+        self._save()
 
     def _run_stage(self, stage: Stage) -> None:
         entry = self.record["stages"].setdefault(
@@ -145,7 +163,6 @@ class Trainer:
             if not self.finished:
                 self._optimizer = self._new_optimizer()
         entry["seconds"] += self._clock() - started
-        self._save()
 
     def _free(self, stage: Stage) -> None:
         """Let gradients change what the stage trains, and nothing else."""
@@ -244,7 +261,6 @@ class Trainer:
 def _draw_views(stage: Stage, generator: torch.Generator) -> Tensor:
     if stage.views is Views.HUMAN:
         return torch.zeros(stage.batch)
-    # Thirds by slot, between them uniform.
     position = 3.0 * torch.rand(stage.batch, generator=generator)
     return (position - 1.0).clamp(0.0, 1.0)
 
