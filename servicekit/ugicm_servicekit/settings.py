@@ -212,7 +212,9 @@ def _parsed(value: Any, kind: Any) -> Any:
     if isinstance(kind, types.UnionType):  # X | None
         (kind,) = set(typing.get_args(kind)) - {types.NoneType}
     if typing.get_origin(kind) is tuple:  # tuple[X, ...]; commas separate in texts
-        items = value.split(",") if isinstance(value, str) else value
+        items = value
+        if isinstance(value, str):
+            items = list(filter(None, map(str.strip, value.split(","))))
         if not isinstance(items, list):
             raise ValueError(f"expected a list, got {value!r}")
         return tuple(_parsed(item, typing.get_args(kind)[0]) for item in items)

@@ -80,6 +80,15 @@ def test_texts_are_read_as_the_fields_types():
     )
 
 
+@pytest.mark.parametrize("text", ["gate,yard", " gate, yard ", "gate,,yard,"])
+def test_lists_take_spaces_and_no_empty_items(text):
+    assert read(["--cameras", text]).cameras == ("gate", "yard")
+
+
+def test_an_empty_text_is_an_empty_list():
+    assert read(["--cameras", ""]).cameras == ()
+
+
 def test_a_file_may_use_the_types_of_toml(tmp_path):
     file = tmp_path / "decoder.toml"
     file.write_text('forward = true\ndrain_seconds = 0.5\ncameras = ["gate", "yard"]\n')
