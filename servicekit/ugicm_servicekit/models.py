@@ -98,14 +98,17 @@ def load_models(names: Sequence[str], *, device: str, limits: Limits) -> Models:
     """Load models by name or path, and run each once, so that the first call is not the slow one.
 
     Raises:
-        ModelError: a model is unknown, damaged or cannot run here.
-        BadSettings: no model is named, or two have the same name.
+        ModelError: a model is damaged or cannot run here.
+        BadSettings: no model is named, one is unknown, or two have the same name.
     """
     from ugicm_codec import Codec
 
     if not names:
         raise BadSettings(["at least one model is needed"])
-    codecs = [Codec.load(name, device, limits=limits) for name in names]
+    try:
+        codecs = [Codec.load(name, device, limits=limits) for name in names]
+    except UnknownModel as error:
+        raise BadSettings([str(error)]) from error
     for codec in codecs:
         codec.decode(codec.encode(np.zeros(_WARM_UP_SHAPE, np.uint8)))
     return Models(codecs)

@@ -14,7 +14,7 @@ from ugicm_codec.errors import CodecError
 from ugicm_servicekit.errors import BadSettings, ServicekitError
 from ugicm_servicekit.logs import configure_logging
 from ugicm_servicekit.memory import keep_freed_memory
-from ugicm_servicekit.server import Server
+from ugicm_servicekit.server import Server, join_address
 from ugicm_servicekit.settings import ServerSettings, read_settings
 from ugicm_servicekit.status import StatusTable
 
@@ -50,6 +50,7 @@ def run_service(
     Returns:
         0 after draining, 1 if the service could not start, 2 if its settings are wrong.
     """
+    refusals: tuple[type[Exception], ...] = (ServicekitError, CodecError, *start_errors)
     try:
         settings = read_settings(
             settings_kind,
@@ -57,15 +58,13 @@ def run_service(
             arguments=sys.argv[1:] if arguments is None else arguments,
             environment=os.environ,
         )
+        configure_logging(settings.log_level, settings.log_format)
+        keep_freed_memory()
+        asyncio.run(_run(settings, body, services=services, table=table))
     except BadSettings as error:
         for problem in error.problems:
             print(f"{name}: {problem}", file=sys.stderr)
         return 2
-    configure_logging(settings.log_level, settings.log_format)
-    keep_freed_memory()
-    refusals: tuple[type[Exception], ...] = (ServicekitError, CodecError, *start_errors)
-    try:
-        asyncio.run(_run(settings, body, services=services, table=table))
     except refusals as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
@@ -82,9 +81,9 @@ async def _run(
     server = Server(settings, table, services=services)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
-    port = await server.listen()
-    print(f"listening on {settings.host}:{port}", flush=True)
     try:
+        port = await server.listen()
+        print(f"listening on {join_address(settings.host, port)}", flush=True)
         await body(settings, server)
     finally:
         await server.close()

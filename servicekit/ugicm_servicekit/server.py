@@ -6,25 +6,25 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import OVERALL_HEALTH, SERVICE_NAME
-from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from ugicm_servicekit.errors import CannotListen, NotReady
 from ugicm_servicekit.settings import ServerSettings
 from ugicm_servicekit.status import StatusInterceptor, StatusTable
 
-__all__ = ["Server"]
+__all__ = ["Server", "join_address"]
 
 _log = logging.getLogger(__name__)
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 _Servicer = TypeVar("_Servicer")
 
 
@@ -45,8 +45,10 @@ class Server:
     ) -> None:
         self._settings = settings
         self._services = services
+        # Once it is written: one that is there before belongs to another server.
+        self._port_file: Path | None = None
         self.stopping = asyncio.Event()
-        self._health = _Health(self.stopping)
+        self._begun = asyncio.Event()
         self._routes = _Routes()
         self._server = grpc.aio.server(
             interceptors=[StatusInterceptor(table)], options=_options(settings)
@@ -65,18 +67,19 @@ class Server:
         host, wanted = self._settings.host, self._settings.port
         _check_address(host, wanted)
         try:
-            port = self._server.add_insecure_port(_join(host, wanted))
+            port = self._server.add_insecure_port(join_address(host, wanted))
         except RuntimeError as error:
-            raise CannotListen(f"cannot listen on {_join(host, wanted)}: {error}") from error
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+            raise CannotListen(f"cannot listen on {join_address(host, wanted)}: {error}") from error
+        health = _Health((OVERALL_HEALTH, *self._services), self._begun, self.stopping)
+        health_pb2_grpc.add_HealthServicer_to_server(health, self._server)
         reflected = (*self._services, SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(reflected, self._server)
         self._server.add_generic_rpc_handlers((self._routes,))
-        await self._set_health(_NOT_SERVING)
         await self._server.start()
-        _log.info("listening on %s", _join(host, port))
+        _log.info("listening on %s", join_address(host, port))
         if self._settings.port_file is not None:
             _write_port(self._settings.port_file, port)
+            self._port_file = self._settings.port_file
         return port
 
     def add(
@@ -91,51 +94,65 @@ class Server:
         Draining reports NOT_SERVING, refuses new calls and lets the running ones finish within
         ``drain_seconds``; what runs longer is cancelled.
         """
-        await self._set_health(_SERVING)
-        _log.info("ready")
+        if not self.stopping.is_set():
+            self._begun.set()
+            _log.info("ready")
         await self.stopping.wait()
         _log.info("draining for at most %g s", self._settings.drain_seconds)
-        await self._health.enter_graceful_shutdown()
         await self._server.stop(self._settings.drain_seconds)
         _log.info("stopped")
 
     def stop(self) -> None:
         """Let ``serve`` drain and return."""
         self.stopping.set()
+        self._begun.set()
 
     async def close(self) -> None:
         """Cancel what still runs, and let go of the port."""
         await self._server.stop(None)
-        if self._settings.port_file is not None:
-            self._settings.port_file.unlink(missing_ok=True)
-
-    async def _set_health(self, status: int) -> None:
-        for name in (OVERALL_HEALTH, *self._services):
-            await self._health.set(name, status)
+        if self._port_file is not None:
+            self._port_file.unlink(missing_ok=True)
 
 
-class _Health(health.HealthServicer):
-    """Health checking whose watches end when the server stops, so that none holds up a drain."""
+class _Health(health_pb2_grpc.HealthServicer):
+    """Health checking of services that begin and end together; its watches hold up no drain.
 
-    def __init__(self, stopping: asyncio.Event) -> None:
-        super().__init__()
+    Args:
+        names: of the services.
+        begun: set when the services begin to serve, or never will.
+        stopping: set when they end.
+    """
+
+    def __init__(
+        self, names: Collection[str], begun: asyncio.Event, stopping: asyncio.Event
+    ) -> None:
+        self._names = names
+        self._begun = begun
         self._stopping = stopping
+
+    async def Check(  # noqa: N802 - the RPC's name
+        self, request: health_pb2.HealthCheckRequest, context: Any
+    ) -> health_pb2.HealthCheckResponse:
+        """Return the service's status."""
+        if request.service not in self._names:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "this server has no such service")
+        return self._response(request)
 
     async def Watch(  # noqa: N802 - the RPC's name
         self, request: health_pb2.HealthCheckRequest, context: Any
-    ) -> None:
-        """Report the service's status whenever it changes, and NOT_SERVING at the end."""
-        tasks = [
-            asyncio.ensure_future(super().Watch(request, context)),
-            asyncio.ensure_future(self._stopping.wait()),
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        await context.write(health_pb2.HealthCheckResponse(status=_NOT_SERVING))
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """Report the service's status whenever it changes, until it ends."""
+        for change in (self._begun, self._stopping):
+            if not change.is_set():
+                yield self._response(request)
+                await change.wait()
+        yield self._response(request)
+
+    def _response(self, request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
+        if request.service not in self._names:
+            return health_pb2.HealthCheckResponse(status=_SERVICE_UNKNOWN)
+        serving = self._begun.is_set() and not self._stopping.is_set()
+        return health_pb2.HealthCheckResponse(status=_SERVING if serving else _NOT_SERVING)
 
 
 class _Routes(grpc.GenericRpcHandler):
@@ -159,6 +176,11 @@ class _Routes(grpc.GenericRpcHandler):
             return grpc.stream_stream_rpc_method_handler(_refuse)
         found = (handler.service(handler_call_details) for handler in self._handlers)
         return next((handler for handler in found if handler is not None), None)
+
+
+def join_address(host: str, port: int) -> str:
+    """Return ``host:port``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _refuse(request: Any, context: Any) -> None:
@@ -190,11 +212,7 @@ def _check_address(host: str, port: int) -> None:
             probe.listen()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise CannotListen(f"cannot listen on {_join(host, port)}: {reason}") from error
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise CannotListen(f"cannot listen on {join_address(host, port)}: {reason}") from error
 
 
 def _write_port(path: Path, port: int) -> None:

@@ -57,9 +57,9 @@ async def test_sigterm_drains_and_ends_with_0(tmp_path):
         assert await running.wait() == 0
 
 
-def test_a_missing_model_ends_the_start_with_one_line(tmp_path, capfd):
+def test_a_missing_model_ends_the_start_with_2_and_one_line(tmp_path, capfd):
     path = tmp_path / "missing.safetensors"
-    assert main(["--port=0", f"--models={path}", f"--store={tmp_path / 'frames'}"]) == 1
+    assert main(["--port=0", f"--models={path}", f"--store={tmp_path / 'frames'}"]) == 2
     last = capfd.readouterr().err.splitlines()[-1]
     assert last.startswith("decoder: ")
     assert "missing.safetensors" in last

@@ -48,6 +48,11 @@ def test_two_models_of_one_name_are_refused():
         Models([FIRST, FakeCodec()])
 
 
+def test_a_model_that_is_not_there_is_a_wrong_setting():
+    with pytest.raises(BadSettings, match="nowhere"):
+        load_models(["nowhere"], device="cpu", limits=Limits())
+
+
 def test_no_model_at_all_is_refused():
     with pytest.raises(BadSettings, match="at least one"):
         load_models([], device="cpu", limits=Limits())

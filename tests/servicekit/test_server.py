@@ -33,6 +33,18 @@ async def test_health_turns_to_serving_when_the_service_is_ready():
         await serving
 
 
+async def test_health_of_a_service_that_the_server_lacks_is_unknown():
+    async with listening() as running:
+        health = health_pb2_grpc.HealthStub(running.channel)
+        foreign = health_pb2.HealthCheckRequest(service="foreign")
+        watch = health.Watch(foreign)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        watch.cancel()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health.Check(foreign)
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
 async def test_calls_before_the_service_is_loaded_are_unavailable():
     async with listening() as running:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -92,11 +104,25 @@ async def test_a_health_watch_does_not_hold_up_draining():
         health = health_pb2_grpc.HealthStub(running.channel)
         watch = health.Watch(health_pb2.HealthCheckRequest())
         statuses = [(await watch.read()).status]
+        serving = asyncio.create_task(running.server.serve())
+        statuses.append((await watch.read()).status)
+        running.server.stop()
+        await serving
+        while (response := await watch.read()) is not grpc.aio.EOF:
+            statuses.append(response.status)
+        assert statuses == [NOT_SERVING, SERVING, NOT_SERVING]
+
+
+async def test_a_server_told_to_stop_while_it_loads_never_reports_serving():
+    async with encoding() as running:
+        health = health_pb2_grpc.HealthStub(running.channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+        statuses = {(await watch.read()).status}
         running.server.stop()
         await running.server.serve()
         while (response := await watch.read()) is not grpc.aio.EOF:
-            statuses.append(response.status)
-        assert statuses[-1] == NOT_SERVING
+            statuses.add(response.status)
+    assert statuses == {NOT_SERVING}
 
 
 async def test_draining_ends_after_its_time():
@@ -148,6 +174,17 @@ async def test_the_chosen_port_is_written_and_removed(tmp_path):
         assert path.read_text() == f"{running.port}\n"
         assert [child.name for child in tmp_path.iterdir()] == ["port"]
     assert not path.exists()
+
+
+async def test_a_server_that_cannot_listen_leaves_another_ones_port_file(tmp_path):
+    path = tmp_path / "port"
+    async with listening(ServerSettings(port_file=path)) as running:
+        settings = ServerSettings(port=running.port, port_file=path)
+        second = Server(settings, STATUS, services=[SERVICE])
+        with pytest.raises(CannotListen):
+            await second.listen()
+        await second.close()
+        assert path.read_text() == f"{running.port}\n"
 
 
 async def test_a_port_that_cannot_be_written_is_one_clear_line(tmp_path):
