@@ -9,8 +9,9 @@ from typing import ClassVar, Self
 
 import grpc
 
-from ugicm_client.errors import ServiceRefused, ServiceUnavailable
+from ugicm_client.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from ugicm_servicekit.channel import open_channel
+from ugicm_servicekit.errors import BadAnswer
 
 __all__ = ["ServiceClient"]
 
@@ -59,6 +60,10 @@ class ServiceClient:
                 reason = details.rpartition(": ")[2]
                 raise ServiceUnavailable(f"cannot reach {server}: {reason}") from error
             raise ServiceUnavailable(f"{server} is not available: {details}") from error
+        except BadAnswer as error:
+            raise ServiceError(
+                f"the {self.service} at {self.address} answered wrongly: {error}"
+            ) from error
 
     def _refusal(self, code: int, message: str) -> ServiceRefused:
         status = _NAME_OF_STATUS.get(code, str(code))

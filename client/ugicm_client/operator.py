@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import AsyncIterator, Sequence
 
 from ugicm.v1 import decoder_pb2, decoder_pb2_grpc, types_pb2
 from ugicm_client.channel import ServiceClient
-from ugicm_client.errors import ServiceError, ServiceRefused
-from ugicm_client.pictures import Pixels
+from ugicm_client.errors import ServiceRefused
+from ugicm_codec.limits import Limits
+from ugicm_servicekit.decoded import Decoded, assemble
 from ugicm_servicekit.wire import FrameKey, key_to_wire, view_to_wire
 
-__all__ = ["Decoded", "OperatorClient"]
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """The views of one stream.
-
-    Attributes:
-        start: what was decoded, and by which model.
-        images: one for each view, in the order of the request.
-        statistics: where the decoder spent its time.
-    """
-
-    start: decoder_pb2.DecodeStart
-    images: list[Pixels]
-    statistics: decoder_pb2.DecodeStatistics
+__all__ = ["OperatorClient"]
 
 
 class OperatorClient(ServiceClient):
-    """Lists and decodes what a decoder has stored."""
+    """Lists and decodes what a decoder has stored.
+
+    Args:
+        address: ``host:port``.
+        timeout_seconds: for one answer.
+        limits: bounds on the pictures it may send.
+    """
 
     service = "decoder"
 
-    def __init__(self, address: str, *, timeout_seconds: float = 120.0) -> None:
+    def __init__(
+        self, address: str, *, timeout_seconds: float = 120.0, limits: Limits | None = None
+    ) -> None:
         super().__init__(address, timeout_seconds=timeout_seconds)
+        self._limits = limits or Limits()
         self._stub = decoder_pb2_grpc.DecoderServiceStub(self._channel)
 
     async def cameras(self) -> AsyncIterator[decoder_pb2.Camera]:
@@ -118,7 +110,8 @@ class OperatorClient(ServiceClient):
 
         Raises:
             BadView: a view is out of range.
-            ServiceError: the decoder does not answer, or refuses.
+            ImageTooLarge: the picture exceeds the limits.
+            ServiceError: the decoder does not answer, refuses, or answers wrongly.
         """
         request = decoder_pb2.DecodeRequest(
             views=[view_to_wire(view) for view in views],
@@ -129,30 +122,10 @@ class OperatorClient(ServiceClient):
             request.key.CopyFrom(key_to_wire(source))
         else:
             request.stream = source
-        with self._errors_explained():
-            return await _assemble(self._stub.Decode(request, timeout=self._timeout_seconds))
-
-
-async def _assemble(parts: AsyncIterable[decoder_pb2.DecodeResponse]) -> Decoded:
-    start: decoder_pb2.DecodeStart | None = None
-    pictures: list[tuple[decoder_pb2.PictureStart, bytearray]] = []
-    async for part in parts:
-        kind = part.WhichOneof("part")
-        if kind == "start":
-            start = part.start
-        elif kind == "picture":
-            pictures.append((part.picture, bytearray()))
-        elif kind == "chunk" and pictures:
-            pictures[-1][1].extend(part.chunk)
-        elif kind == "statistics" and start is not None:
-            return Decoded(start, [_pixels(*picture) for picture in pictures], part.statistics)
-    raise ServiceError("the decoder's answer ended early")
-
-
-def _pixels(picture: decoder_pb2.PictureStart, data: bytearray) -> Pixels:
-    if len(data) != picture.height * picture.width * 3:
-        raise ServiceError(
-            f"the decoder promised {picture.height}x{picture.width} pixels "
-            f"and sent {len(data)} bytes"
-        )
-    return np.frombuffer(data, np.uint8).reshape(picture.height, picture.width, 3)
+        call = self._stub.Decode(request, timeout=self._timeout_seconds)
+        numbers = [view.number for view in request.views]
+        try:
+            with self._errors_explained():
+                return await assemble(call, views=numbers, limits=self._limits)
+        finally:
+            call.cancel()

@@ -7,6 +7,7 @@ ServicekitError
       x NotReady       the service is still starting
       x Stopping       the service is draining, and the call would go on
       x Unreachable    no server answers at the address
+  + BadAnswer          another service answered against the contract
   + StartError         ends the process before it serves
       x BadSettings    settings are unknown or out of range
       x CannotListen   the address is taken, foreign or not allowed, or cannot be told
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
+    "BadAnswer",
     "BadRequest",
     "BadSettings",
     "CallError",
@@ -64,6 +66,10 @@ class Stopping(CallError):
 
 class Unreachable(CallError):
     """No server answers at the address."""
+
+
+class BadAnswer(ServicekitError):
+    """Another service answered against the contract."""
 
 
 class StartError(ServicekitError):

@@ -290,12 +290,21 @@ def of_no_height(parts):
         of_no_height,
     ],
 )
-async def test_an_answer_against_the_contract_is_no_picture(stub, decoder, spoil):
+async def test_an_answer_against_the_contract_is_no_picture(stub, decoder, spoil, caplog):
     whole = decoder.parts
     decoder.parts = lambda pixels, view: spoil(whole(pixels, view))
-    code, details = await refused(stub.Analyze(request(key=key(7))))
-    assert code is grpc.StatusCode.INTERNAL
-    assert "decoder" in details
+    answer = await refused(stub.Analyze(request(key=key(7))))
+    assert answer == (grpc.StatusCode.INTERNAL, "internal error")
+    assert "BadAnswer" in caplog.text
+
+
+async def test_a_decoder_that_breaks_is_told_in_the_log_only(stub, decoder, caplog):
+    decoder.pictures[7] = Refusal(grpc.StatusCode.UNKNOWN, "a secret")
+    answer = await refused(stub.Analyze(request(key=key(7))))
+    assert answer == (grpc.StatusCode.INTERNAL, "internal error")
+    assert [(one.levelname, "a secret" in one.exc_text) for one in caplog.records] == [
+        ("ERROR", True)
+    ]
 
 
 async def test_more_pictures_than_may_wait_are_refused():

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.analytics.harness import FixedDecoder
+from tests.analytics.harness import decoding as fixed_decoding
 from tests.client.harness import flat, run
 from tests.decoder.harness import decoding, frame
 from tests.fake_codec import FakeCodec, FakeModel
-from ugicm.v1 import decoder_pb2
 from ugicm_client.errors import ServiceError, ServiceRefused, ServiceUnavailable
-from ugicm_client.operator import OperatorClient, _assemble
+from ugicm_client.operator import OperatorClient
 from ugicm_client.wire import parse_key
-from ugicm_codec.errors import BadView
+from ugicm_codec import Limits
+from ugicm_codec.errors import BadView, ImageTooLarge
 from ugicm_servicekit.wire import FrameKey
 
 DOOR = [FrameKey("door", 1, sequence) for sequence in range(4)]
@@ -115,22 +117,27 @@ async def test_nobody_at_the_address_is_one_clear_error():
             await operator.decode(b"", [0.0])
 
 
-@pytest.mark.parametrize(
-    "parts",
-    [
-        [],
-        [{"start": {}}],
-        [{"statistics": {}}],
-        [{"start": {}}, {"picture": {"height": 1, "width": 1}}, {"statistics": {}}],
-    ],
-)
-async def test_an_answer_that_is_not_whole_is_never_a_picture(parts):
-    async def answer():
-        for part in parts:
-            yield decoder_pb2.DecodeResponse(**part)
+@pytest.mark.parametrize("num_pictures", [0, 2])
+async def test_an_answer_that_is_not_what_was_asked_for_is_one_clear_error(num_pictures):
+    servicer = FixedDecoder({7: flat(1)})
+    whole = servicer.parts
+    servicer.parts = lambda pixels, view: [
+        *whole(pixels, view)[:1],
+        *whole(pixels, view)[1:-1] * num_pictures,
+        *whole(pixels, view)[-1:],
+    ]
+    async with fixed_decoding(servicer) as address, OperatorClient(address) as operator:
+        with pytest.raises(ServiceError, match=f"the decoder at {address} answered wrongly: "):
+            await operator.decode(FrameKey("gate", 1, 7), ["machine"])
 
-    with pytest.raises(ServiceError, match=r"ended early|promised"):
-        await _assemble(answer())
+
+async def test_a_picture_above_the_limits_is_refused():
+    async with (
+        fixed_decoding(FixedDecoder({7: flat(1)})) as address,
+        OperatorClient(address, limits=Limits(max_pixels=71)) as operator,
+    ):
+        with pytest.raises(ImageTooLarge, match="8x9 pixels exceed 71"):
+            await operator.decode(FrameKey("gate", 1, 7), ["machine"])
 
 
 @pytest.mark.parametrize("text", ["door", "door/1", "door/1/2/3", "door/one/2", "/1/2", "door/1/²"])

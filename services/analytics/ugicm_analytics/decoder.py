@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import grpc
-import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugicm.v1 import decoder_pb2, decoder_pb2_grpc, types_pb2
 from ugicm_analytics import errors
-from ugicm_codec.errors import ImageTooLarge
 from ugicm_codec.limits import Limits
+from ugicm_servicekit.decoded import assemble
 from ugicm_servicekit.errors import Overloaded, Unreachable
 from ugicm_servicekit.pictures import Pixels
 from ugicm_servicekit.wire import FrameKey, key_to_wire, view_to_wire
@@ -42,6 +42,7 @@ class DecodedPicture:
         model_sha256: of the model file that made it.
         key: the frame's; None for a stream that the caller brought.
         capture_time: the frame's; None for a stream that the caller brought.
+        seconds: from asking for it until it was here.
     """
 
     pixels: Pixels
@@ -49,6 +50,7 @@ class DecodedPicture:
     model_sha256: str
     key: types_pb2.FrameKey | None
     capture_time: Timestamp | None
+    seconds: float
 
 
 class Decoder:
@@ -71,6 +73,7 @@ class Decoder:
         """Return a stored frame or a stream, decoded for a view.
 
         Raises:
+            BadAnswer: the decoder answered against the contract.
             DecoderError: what the decoder refused.
             ImageTooLarge: the picture exceeds the limits.
             Overloaded: the decoder has too much to do.
@@ -83,12 +86,22 @@ class Decoder:
             request.stream = source
         else:
             request.key.CopyFrom(key_to_wire(source))
+        started = time.perf_counter()
         call = self._stub.Decode(request, timeout=timeout_seconds)
         try:
             with self._own_errors():
-                return await _assemble(call, self._limits)
+                decoded = await assemble(call, views=[view], limits=self._limits)
         finally:
             call.cancel()
+        start = decoded.start
+        return DecodedPicture(
+            pixels=decoded.images[0],
+            view=view,
+            model_sha256=start.model_sha256,
+            key=start.key if start.HasField("key") else None,
+            capture_time=start.capture_time if start.HasField("capture_time") else None,
+            seconds=time.perf_counter() - started,
+        )
 
     @asynccontextmanager
     async def watch(
@@ -128,58 +141,6 @@ class Decoder:
             if code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_seconds is not None:
                 raise Overloaded(details, retry_after_seconds=retry_after_seconds) from error
             raise _ERROR_OF_CODE.get(code, errors.DecoderFailed)(details) from error
-
-
-async def _assemble(
-    responses: AsyncIterable[decoder_pb2.DecodeResponse], limits: Limits
-) -> DecodedPicture:
-    """Put the parts of one decoded view together.
-
-    Raises:
-        DecoderFailed: the parts are not those of one RGB picture.
-        ImageTooLarge: the picture exceeds ``limits``.
-    """
-    start: decoder_pb2.DecodeStart | None = None
-    picture: decoder_pb2.PictureStart | None = None
-    data = bytearray()
-    complete = False
-    async for response in responses:
-        match response.WhichOneof("part"):
-            case "start":
-                start = response.start
-            case "picture":
-                picture = response.picture
-                _check(picture, limits)
-            case "chunk":
-                data += response.chunk
-                if picture is None or len(data) > picture.num_bytes:
-                    raise errors.DecoderFailed("the decoder sent more bytes than it announced")
-            case "statistics":
-                complete = True
-    if start is None or picture is None or not complete or len(data) != picture.num_bytes:
-        raise errors.DecoderFailed("the decoder's answer is incomplete")
-    return DecodedPicture(
-        pixels=np.frombuffer(data, np.uint8).reshape(picture.height, picture.width, 3),
-        view=picture.view,
-        model_sha256=start.model_sha256,
-        key=start.key if start.HasField("key") else None,
-        capture_time=start.capture_time if start.HasField("capture_time") else None,
-    )
-
-
-def _check(picture: decoder_pb2.PictureStart, limits: Limits) -> None:
-    height, width = picture.height, picture.width
-    announced = (picture.format, picture.num_bytes)
-    if 0 in (height, width) or announced != (types_pb2.PIXEL_FORMAT_RGB, 3 * height * width):
-        raise errors.DecoderFailed(
-            f"expected {height}x{width} RGB pixels of the decoder, "
-            f"got {picture.num_bytes} bytes of format {picture.format}"
-        )
-    if max(height, width) > limits.max_side or height * width > limits.max_pixels:
-        raise ImageTooLarge(
-            f"{height}x{width} pixels exceed {limits.max_pixels} in all or "
-            f"{limits.max_side} along a side"
-        )
 
 
 def _retry_seconds(error: grpc.aio.AioRpcError) -> float | None:

@@ -12,7 +12,7 @@ AnalyticsError
       x NotDecodable         it has no model for the stream
       x DecoderExhausted     it has no room, and waiting does not help
       x DecoderTooSlow       it did not answer in time
-      x DecoderFailed        it broke, or answered against the contract
+      x DecoderFailed        it broke, and its log says how
 """
 
 from __future__ import annotations
@@ -83,4 +83,4 @@ class DecoderTooSlow(DecoderError):
 
 
 class DecoderFailed(DecoderError):
-    """The decoder broke, or answered against the contract."""
+    """The decoder broke, and its log says how."""

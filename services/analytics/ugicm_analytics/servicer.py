@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -160,9 +159,7 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
         choices: Sequence[Choice],
         timeout_seconds: float,
     ) -> pb.Analysis:
-        started = time.perf_counter()
         picture = await self._decoder.decode(source, view, timeout_seconds=timeout_seconds)
-        decode_seconds = time.perf_counter() - started
         done = await self._workers.timed(run_analyzers, choices, picture.pixels)
         height, width, _ = picture.pixels.shape
         return pb.Analysis(
@@ -174,7 +171,7 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
             model_sha256=picture.model_sha256,
             results=map(result_to_wire, done.value),
             statistics=pb.AnalyzeStatistics(
-                queue_seconds=done.queue_seconds, decode_seconds=decode_seconds
+                queue_seconds=done.queue_seconds, decode_seconds=picture.seconds
             ),
         )
 
