@@ -53,6 +53,10 @@ def frame(
     return Frame(FrameKey(camera, epoch, sequence), captured_ns, info, stream)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "frames.sqlite"
@@ -142,13 +146,20 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "other.sqlite"
-    other = sqlite3.connect(path)
-    other.execute("CREATE TABLE recipes (name TEXT)")
-    other.commit()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE recipes (name TEXT)")
+    before = contents(tmp_path)
     with pytest.raises(StoreUnusable, match="not a frame store"):
         await SqliteFrameStore.open(path)
-    assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
-    other.close()
+    assert contents(tmp_path) == before
+
+
+async def test_a_second_decoder_on_one_store_is_refused_until_the_first_ends(path: Path) -> None:
+    first = await SqliteFrameStore.open(path)
+    with pytest.raises(StoreUnusable, match=f"another decoder has the frame store {path} open"):
+        await SqliteFrameStore.open(path)
+    await first.close()
+    await (await SqliteFrameStore.open(path)).close()
 
 
 async def test_a_store_of_a_newer_version_is_refused(store: SqliteFrameStore, path: Path) -> None:

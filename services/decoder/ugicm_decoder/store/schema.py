@@ -7,7 +7,7 @@ import sqlite3
 
 from ugicm_decoder.errors import StoreUnusable
 
-__all__ = ["migrate"]
+__all__ = ["check", "migrate"]
 
 # "UGFS" in ASCII: tells a frame store from any other SQLite file.
 _APPLICATION_ID = 0x55474653
@@ -64,8 +64,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring the open file to the current version, each step in a transaction of its own.
+def check(db: sqlite3.Connection) -> None:
+    """Refuse a file that is not ours to change, and leave it as it is.
 
     Raises:
         StoreUnusable: the file holds something else, or comes from a newer version.
@@ -77,6 +77,11 @@ def migrate(db: sqlite3.Connection) -> None:
         raise StoreUnusable(
             f"this decoder knows frame stores up to version {len(_MIGRATIONS)}, got {version}"
         )
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring a checked file to the current version, each step in a transaction of its own."""
+    version = _pragma(db, "user_version")
     for step, statements in enumerate(_MIGRATIONS[version:], start=version):
         db.execute("BEGIN IMMEDIATE")
         for statement in statements:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
@@ -23,7 +24,7 @@ from ugicm_decoder.store.interface import (
     Gap,
     PutOutcome,
 )
-from ugicm_decoder.store.schema import migrate
+from ugicm_decoder.store.schema import check, migrate
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = ["SqliteFrameStore"]
@@ -46,13 +47,14 @@ class SqliteFrameStore:
         self,
         writer: sqlite3.Connection,
         readers: Sequence[sqlite3.Connection],
+        opened: ExitStack,
         clock_ns: Callable[[], int],
     ) -> None:
         self._clock_ns = clock_ns
         self._loop = asyncio.get_running_loop()
         self._writer = writer
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="frame-writer")
-        self._readers = readers
+        self._opened = opened
         self._idle_readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         for reader in readers:
             self._idle_readers.put(reader)
@@ -68,14 +70,15 @@ class SqliteFrameStore:
         """Open the store at ``path``, made or brought to the current version where needed.
 
         Raises:
-            StoreUnusable: the file cannot be opened as a frame store.
+            StoreUnusable: the file cannot be opened as a frame store, or another decoder has it.
         """
-        try:
-            writer = await asyncio.to_thread(_open_writer, path)
-            readers = [_open_reader(path) for _ in range(_NUM_READERS)]
-        except (OSError, sqlite3.Error) as error:
-            raise StoreUnusable(f"cannot open the frame store {path}: {error}") from error
-        return cls(writer, readers, clock_ns)
+        with ExitStack() as opened:
+            try:
+                writer = await asyncio.to_thread(_open_writer, path, opened)
+                readers = [_open_reader(path, opened) for _ in range(_NUM_READERS)]
+            except (OSError, sqlite3.Error) as error:
+                raise StoreUnusable(f"cannot open the frame store {path}: {error}") from error
+            return cls(writer, readers, opened.pop_all(), clock_ns)
 
     @property
     def id(self) -> bytes:
@@ -126,8 +129,7 @@ class SqliteFrameStore:
         """Finish what is under way, and release the store."""
         for threads in (self._writing, self._reading):
             await asyncio.to_thread(threads.shutdown)
-        for db in (*self._readers, self._writer):
-            db.close()
+        self._opened.close()
 
     async def _write(self, insert: Callable[[sqlite3.Connection], int | None]) -> PutOutcome:
         return await self._loop.run_in_executor(self._writing, self._commit, insert)
@@ -159,24 +161,35 @@ class SqliteFrameStore:
             self._idle_readers.put(reader)
 
 
-def _open_writer(path: Path) -> sqlite3.Connection:
+def _open_writer(path: Path, opened: ExitStack) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    db = _connect(path)
-    try:
-        if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-            raise StoreUnusable(f"the file system of {path} cannot keep a write-ahead log")
-        db.execute("PRAGMA synchronous = FULL")
-        migrate(db)
-    except BaseException:
-        db.close()
-        raise
+    with closing(_connect(path)) as db:
+        check(db)
+    opened.enter_context(_locked(path))
+    db = opened.enter_context(closing(_connect(path)))
+    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise StoreUnusable(f"the file system of {path} cannot keep a write-ahead log")
+    db.execute("PRAGMA synchronous = FULL")
+    migrate(db)
     return db
 
 
-def _open_reader(path: Path) -> sqlite3.Connection:
-    db = _connect(path)
+def _open_reader(path: Path, opened: ExitStack) -> sqlite3.Connection:
+    db = opened.enter_context(closing(_connect(path)))
     db.execute("PRAGMA query_only = ON")
     return db
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other decoders away: positions are announced within one process only."""
+    # A file of its own: closing any descriptor of the database would drop SQLite's locks on it.
+    with path.with_name(f"{path.name}-lock").open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreUnusable(f"another decoder has the frame store {path} open") from error
+        yield
 
 
 def _connect(path: Path) -> sqlite3.Connection:
