@@ -18,6 +18,7 @@ from tests.analytics.harness import (
     analyzing,
     decoding,
     key,
+    rgb,
     stored,
 )
 from ugicm.v1 import analytics_pb2 as pb
@@ -131,6 +132,34 @@ async def test_a_frame_waits_for_a_decoder_that_is_full(analytics, decoder):
     assert await sequences(call, 1) == [0]
     assert decoder.decoded == [0, 0, 0]
     call.cancel()
+
+
+async def test_a_frame_that_waits_for_a_thread_is_not_decoded_again(
+    decoder, brightness, monkeypatch
+):
+    waits, free = asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds):
+        waits.set()
+        await free.wait()
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    async with (
+        decoding(decoder) as address,
+        analyzing({"brightness": brightness}, decoder=address, threads=1, max_queued=0) as running,
+    ):
+        stub, _ = running
+        with brightness.holding_up():
+            other = asyncio.ensure_future(stub.Analyze(pb.AnalyzeRequest(picture=rgb(GREY))))
+            await brightness.until_held_up()
+            decoder.store(0)
+            call = stub.Watch(request())
+            await waits.wait()
+        await other
+        free.set()
+        assert await sequences(call, 1) == [0]
+        call.cancel()
+    assert decoder.decoded == [0]
 
 
 @pytest.mark.parametrize("mode", [types.WATCH_MODE_EVERY, types.WATCH_MODE_NEWEST])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from ugicm.v1 import analytics_pb2 as pb
 from ugicm.v1 import analytics_pb2_grpc, decoder_pb2, types_pb2
 from ugicm_analytics.analysis import Choice, Outcome, run_analyzers
 from ugicm_analytics.analyzer import Analyzer
-from ugicm_analytics.decoder import Decoder
+from ugicm_analytics.decoder import DecodedPicture, Decoder
 from ugicm_analytics.errors import ResultsNotKept
 from ugicm_analytics.status import ANALYTICS_STATUS
 from ugicm_analytics.watching import newest_of_each_camera
@@ -22,11 +22,14 @@ from ugicm_servicekit.errors import BadRequest, Overloaded, Unreachable
 from ugicm_servicekit.flow import in_order
 from ugicm_servicekit.logs import about_frame
 from ugicm_servicekit.pictures import pixels_from_wire
-from ugicm_servicekit.status import failure_of
-from ugicm_servicekit.wire import FrameKey, key_from_wire, view_from_wire
+from ugicm_servicekit.status import failure_of, or_failure
+from ugicm_servicekit.wire import key_from_wire, view_from_wire
 from ugicm_servicekit.work import Workers
 
 __all__ = ["AnalyticsServicer"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
@@ -68,14 +71,11 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
         self, request_iterator: AsyncIterator[pb.AnalyzeStreamRequest], context: Any
     ) -> AsyncIterator[pb.AnalyzeStreamResponse]:
         async def answer(item: pb.AnalyzeStreamRequest) -> pb.AnalyzeStreamResponse:
-            response = pb.AnalyzeStreamResponse(request_id=item.request_id)
-            try:
-                found = await self._analyze(item.request, self._timeout(context))
-                response.response.CopyFrom(found)
-            except Exception as error:  # noqa: BLE001 - the outermost layer of an item
-                failure = failure_of(error, ANALYTICS_STATUS, method="AnalyzeStream")
-                response.failure.CopyFrom(failure)
-            return response
+            work = self._analyze(item.request, self._timeout(context))
+            outcome = await or_failure(work, ANALYTICS_STATUS, method="AnalyzeStream")
+            if isinstance(outcome, types_pb2.Failure):
+                return pb.AnalyzeStreamResponse(request_id=item.request_id, failure=outcome)
+            return pb.AnalyzeStreamResponse(request_id=item.request_id, response=outcome)
 
         responses = in_order(
             request_iterator, answer, ahead=self._analyze_ahead, stopping=self._stopping
@@ -129,14 +129,12 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
             if request.options.HasField("view"):
                 raise BadRequest("a picture is not decoded and has no view, got one")
             return pb.AnalyzeResponse(analysis=await self._picture(request.picture, choices))
-        view = view_from_wire(request.options.view)
-        analysis = await self._decoded(
+        picture = await self._decoder.decode(
             request.stream if source == "stream" else key_from_wire(request.key),
-            view,
-            choices,
-            timeout_seconds,
+            view_from_wire(request.options.view),
+            timeout_seconds=timeout_seconds,
         )
-        return pb.AnalyzeResponse(analysis=analysis)
+        return pb.AnalyzeResponse(analysis=await self._decoded(picture, choices))
 
     async def _picture(self, picture: types_pb2.Picture, choices: Sequence[Choice]) -> pb.Analysis:
         def work() -> tuple[tuple[int, ...], list[Outcome]]:
@@ -152,14 +150,7 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
             statistics=pb.AnalyzeStatistics(queue_seconds=done.queue_seconds),
         )
 
-    async def _decoded(
-        self,
-        source: FrameKey | bytes,
-        view: float,
-        choices: Sequence[Choice],
-        timeout_seconds: float,
-    ) -> pb.Analysis:
-        picture = await self._decoder.decode(source, view, timeout_seconds=timeout_seconds)
+    async def _decoded(self, picture: DecodedPicture, choices: Sequence[Choice]) -> pb.Analysis:
         done = await self._workers.timed(run_analyzers, choices, picture.pixels)
         height, width, _ = picture.pixels.shape
         return pb.Analysis(
@@ -190,8 +181,10 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
         key = key_from_wire(event.frame.key)
         with about_frame(key):
             try:
-                analysis = await self._decoded_in_time(key, view, choices)
-                response.analysis.CopyFrom(analysis)
+                picture = await _patiently(
+                    self._decoder.decode, key, view, timeout_seconds=self._decode_seconds
+                )
+                response.analysis.CopyFrom(await _patiently(self._decoded, picture, choices))
             except Unreachable:
                 raise
             except Exception as error:  # noqa: BLE001 - the outermost layer of an item
@@ -200,19 +193,18 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
                 response.failed.failure.CopyFrom(failure)
         return response
 
-    async def _decoded_in_time(
-        self, key: FrameKey, view: float, choices: Sequence[Choice]
-    ) -> pb.Analysis:
-        """Wait wherever others are first: who watches can be late, but misses nothing."""
-        while True:
-            try:
-                return await self._decoded(key, view, choices, self._decode_seconds)
-            except Overloaded as error:
-                await asyncio.sleep(error.retry_after_seconds)
-
     def _timeout(self, context: Any) -> float:
         remaining = context.time_remaining()
         return self._decode_seconds if remaining is None else min(remaining, self._decode_seconds)
+
+
+async def _patiently(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Wait wherever others are first: who watches can be late, but misses nothing."""
+    while True:
+        try:
+            return await work(*args, **kwargs)
+        except Overloaded as error:
+            await asyncio.sleep(error.retry_after_seconds)
 
 
 def _frames_request(request: pb.WatchResultsRequest) -> decoder_pb2.WatchFramesRequest:
