@@ -211,7 +211,7 @@ async def test_an_endless_camera_ends_by_an_interrupt(folder):
     [
         ("absent", 1, "No such file or directory"),
         ("{folder} --server 127.0.0.1:1", 1, "cannot reach the encoder at 127.0.0.1:1"),
-        ("{folder} --camera a/b", 2, "1 to 128 letters, digits"),
+        ("{folder} --camera a/b", 2, "1 to 128 characters of A-Z"),
         ("{folder} --fps 0", 2, "0.0 is not in the range x>0"),
         ("{folder} -q 1 --max-bytes 2", 2, "exclude each other"),
     ],

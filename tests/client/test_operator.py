@@ -11,6 +11,7 @@ from tests.analytics.harness import decoding as fixed_decoding
 from tests.client.harness import flat, run
 from tests.decoder.harness import decoding, frame
 from tests.fake_codec import FakeCodec, FakeModel
+from ugicm.v1 import decoder_pb2, decoder_pb2_grpc
 from ugicm_client.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from ugicm_client.operator import OperatorClient
 from ugicm_client.wire import parse_key
@@ -146,8 +147,23 @@ def test_keys_of_another_form_are_refused(text):
         parse_key(text)
 
 
-def test_keys_are_read_as_they_are_written():
-    assert parse_key(str(DOOR[3])) == DOOR[3]
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"door/{2**64}/0", "64 bits"),
+        (f"door/0/{2**64}", "64 bits"),
+        (f"{'d' * 129}/1/2", "1 to 128 characters"),
+        ("the door/1/2", "1 to 128 characters"),
+    ],
+)
+def test_keys_that_no_frame_can_have_are_refused(text, words):
+    with pytest.raises(ValueError, match=words):
+        parse_key(text)
+
+
+@pytest.mark.parametrize("key", [DOOR[3], FrameKey("d" * 128, 2**64 - 1, 2**64 - 1)])
+def test_keys_are_read_as_they_are_written(key):
+    assert parse_key(str(key)) == key
 
 
 async def test_the_command_lists_cameras_and_frames(decoder, capsys):
@@ -180,12 +196,29 @@ async def test_the_command_saves_one_frame_under_a_name(decoder, tmp_path):
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "x.png")), flat(10))
 
 
+class NamelessDecoder(decoder_pb2_grpc.DecoderServiceServicer):
+    """Has one frame, of a camera without a name."""
+
+    async def ListFrames(self, request, context):
+        return decoder_pb2.ListFramesResponse(frames=[decoder_pb2.StoredFrame()])
+
+
+async def test_a_key_against_the_contract_is_one_line(capsys):
+    async with fixed_decoding(NamelessDecoder()) as address:
+        assert await run("view", "door", "--server", address) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("ugicm: a camera's name has 1 to 128 characters")
+    assert err.count("\n") == 1
+    assert out == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         ("--server 127.0.0.1:1", 1, "cannot reach the decoder at 127.0.0.1:1"),
         ("-o out/", 2, "name a camera or a frame"),
         ("door/1 -o out/", 2, "CAMERA/EPOCH/SEQUENCE"),
+        ("door/99999999999999999999/0", 2, "64 bits"),
         ("door/1/9 -o out/", 1, "no frame door/1/9"),
         ("nowhere -o out/", 1, "no frames of nowhere"),
         ("gate -o out/", 1, "gate/1/0: the decoder at"),

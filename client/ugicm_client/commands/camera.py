@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import count
@@ -22,12 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["camera"]
 
-_CAMERA_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
 
 def _camera_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if not _CAMERA_NAME.fullmatch(value):
-        raise click.BadParameter("1 to 128 letters, digits, '.', '_' and '-'")
+    from ugicm_servicekit.errors import BadRequest
+    from ugicm_servicekit.wire import check_camera
+
+    try:
+        check_camera(value)
+    except BadRequest as error:
+        raise click.BadParameter(str(error)) from error
     return value
 
 

@@ -23,6 +23,7 @@ from ugicm_client.commands.view import view
 from ugicm_client.commands.work import complain
 from ugicm_client.errors import ClientError
 from ugicm_codec.errors import CodecError
+from ugicm_servicekit.errors import ServicekitError
 
 __all__ = ["cli", "main"]
 
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader has left. Without this, Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (CodecError, ClientError, OSError) as error:
+    except (CodecError, ClientError, ServicekitError, OSError) as error:
         complain(error)
         return FAILED
     return code if isinstance(code, int) else DONE
