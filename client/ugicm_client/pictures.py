@@ -20,14 +20,11 @@ anything else             refused: floating point and signed samples, Lab
 from __future__ import annotations
 
 import io
-import struct
 import warnings
-import zlib
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ugicm_client.errors import (
@@ -38,6 +35,7 @@ from ugicm_client.errors import (
 )
 from ugicm_client.files import read_bounded
 from ugicm_codec.limits import Limits
+from ugicm_servicekit.pictures import UNREADABLE, Pixels
 
 __all__ = [
     "SUFFIXES",
@@ -50,7 +48,6 @@ __all__ = [
     "read_picture",
 ]
 
-Pixels: TypeAlias = NDArray[np.uint8]
 Colour: TypeAlias = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
@@ -74,19 +71,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "webp": {"lossless": True},
 }
 _MAX_SIDE = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
-
-# Pillow's plug-ins have no common error for damaged files; these are what their readers raise.
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-)
 
 _MODE_OF_PROFILE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
@@ -132,7 +116,7 @@ def picture_from_bytes(
         raise PictureTooLarge(_one_line(error)) from error
     except UnidentifiedImageError as error:
         raise UnreadablePicture("not a picture of a known kind") from error
-    except _DAMAGE as error:
+    except UNREADABLE as error:
         raise UnreadablePicture(f"a damaged picture: {_one_line(error)}") from error
 
 
