@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import enum
 import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from ugicm_servicekit.wire import FrameKey
@@ -38,14 +37,13 @@ class LogLevel(enum.Enum):
     ERROR = "error"
 
 
-@contextlib.contextmanager
-def about_frame(key: FrameKey) -> Iterator[None]:
-    """Give every line that is logged inside the frame's camera, epoch and sequence."""
-    token = _fields.set({"camera": key.camera, "epoch": key.epoch, "sequence": key.sequence})
-    try:
-        yield
-    finally:
-        _fields.reset(token)
+def about_frame(key: FrameKey) -> None:
+    """Give every line that the running task logs from now on the frame's camera, epoch, sequence.
+
+    Each call has a task of its own, and so has each item of a stream of requests; threads that
+    work for them log with the same fields.
+    """
+    _fields.set({"camera": key.camera, "epoch": key.epoch, "sequence": key.sequence})
 
 
 def configure_logging(level: LogLevel, log_format: LogFormat) -> None:

@@ -27,20 +27,24 @@ def configured(capsys):
     root.handlers[:], root.level = before
 
 
-def test_lines_end_with_the_frame_they_are_about(configured):
+async def test_lines_end_with_the_frame_that_their_task_is_about(configured):
     lines = configured(LogFormat.LINES)
-    with about_frame(FrameKey("gate", 5, 7)):
+
+    async def store():
+        about_frame(FrameKey("gate", 5, 7))
         log.warning("stored %d bytes", 3)
+
+    await asyncio.create_task(store())
     log.warning("done")
     inside, outside = lines()
     assert inside.endswith("Z WARNING ugicm_test: stored 3 bytes camera=gate epoch=5 sequence=7")
     assert outside.endswith("WARNING ugicm_test: done")
 
 
-def test_json_lines_have_the_frame_as_fields(configured):
+async def test_json_lines_have_the_frame_as_fields(configured):
     lines = configured(LogFormat.JSON)
-    with about_frame(FrameKey("gate", 5, 7)):
-        log.info("two\nlines")
+    about_frame(FrameKey("gate", 5, 7))
+    log.info("two\nlines")
     (line,) = lines()
     fields = json.loads(line)
     assert fields.pop("time").endswith("Z")
@@ -75,9 +79,9 @@ async def test_concurrent_tasks_keep_their_own_frames(configured):
     both_inside = asyncio.Barrier(2)
 
     async def about(sequence: int) -> None:
-        with about_frame(FrameKey("gate", 1, sequence)):
-            await both_inside.wait()
-            log.info("%d", sequence)
+        about_frame(FrameKey("gate", 1, sequence))
+        await both_inside.wait()
+        log.info("%d", sequence)
 
     await asyncio.gather(about(1), about(2))
     told = [json.loads(line) for line in lines()]

@@ -179,18 +179,18 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
             response.gap.CopyFrom(event.gap)
             return response
         key = key_from_wire(event.frame.key)
-        with about_frame(key):
-            try:
-                picture = await _patiently(
-                    self._decoder.decode, key, view, timeout_seconds=self._decode_seconds
-                )
-                response.analysis.CopyFrom(await _patiently(self._decoded, picture, choices))
-            except Unreachable:
-                raise
-            except Exception as error:  # noqa: BLE001 - the outermost layer of an item
-                response.failed.key.CopyFrom(event.frame.key)
-                failure = failure_of(error, ANALYTICS_STATUS, method="Watch")
-                response.failed.failure.CopyFrom(failure)
+        about_frame(key)
+        try:
+            picture = await _patiently(
+                self._decoder.decode, key, view, timeout_seconds=self._decode_seconds
+            )
+            response.analysis.CopyFrom(await _patiently(self._decoded, picture, choices))
+        except Unreachable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the outermost layer of an item
+            response.failed.key.CopyFrom(event.frame.key)
+            failure = failure_of(error, ANALYTICS_STATUS, method="Watch")
+            response.failed.failure.CopyFrom(failure)
         return response
 
     def _timeout(self, context: Any) -> float:

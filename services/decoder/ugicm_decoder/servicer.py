@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from typing import Any
 
 from ugicm.v1 import decoder_pb2, decoder_pb2_grpc, types_pb2
@@ -151,19 +151,18 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         is_gap = request.WhichOneof("item") == "gap"
         key = wire.first_key_of_gap(request.gap) if is_gap else request.frame.key
         response = decoder_pb2.IngestResponse(key=key)
-        with ExitStack() as log_fields:
-            try:
-                log_fields.enter_context(about_frame(key_from_wire(key)))
-                if is_gap:
-                    outcome = await self._store.put_gap(wire.gap_from_wire(request.gap))
-                    response.decodable = True
-                else:
-                    frame = wire.frame_from_wire(request.frame, self._limits)
-                    outcome = await self._store.put(frame)
-                    response.decodable = self._models.decodes(frame.info.latents_id)
-                response.result = _INGEST_RESULT[outcome]
-            except Exception as error:  # noqa: BLE001 - the outermost layer of an item
-                response.failure.CopyFrom(failure_of(error, DECODER_STATUS, method="Ingest"))
+        try:
+            about_frame(key_from_wire(key))
+            if is_gap:
+                outcome = await self._store.put_gap(wire.gap_from_wire(request.gap))
+                response.decodable = True
+            else:
+                frame = wire.frame_from_wire(request.frame, self._limits)
+                outcome = await self._store.put(frame)
+                response.decodable = self._models.decodes(frame.info.latents_id)
+            response.result = _INGEST_RESULT[outcome]
+        except Exception as error:  # noqa: BLE001 - the outermost layer of an item
+            response.failure.CopyFrom(failure_of(error, DECODER_STATUS, method="Ingest"))
         return response
 
     async def _decode(
