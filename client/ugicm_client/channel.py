@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import ClassVar, Self
 
 import grpc
+from grpc_health.v1 import health_pb2
 
 from ugicm_client.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.errors import BadAnswer
 
-__all__ = ["ServiceClient"]
+__all__ = ["ServiceClient", "until_serving"]
 
+_ASK_AGAIN_SECONDS = 0.05
 # What gRPC says where there is no connection; else it was the service that said why.
 _NOT_CONNECTED = "failed to connect to all addresses"
 _NAME_OF_STATUS = {status.value[0]: status.name for status in grpc.StatusCode}
+
+
+async def until_serving(channel: grpc.aio.Channel) -> None:
+    """Return once the server, which may still have to come, reports that it serves."""
+    check = channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    while True:
+        with suppress(grpc.aio.AioRpcError):  # not yet accepting connections
+            answer = await check(health_pb2.HealthCheckRequest())
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
 class ServiceClient:
@@ -45,6 +63,22 @@ class ServiceClient:
         traceback: TracebackType | None,
     ) -> None:
         await self._channel.close()
+
+    async def until_serving(self, seconds: float) -> None:
+        """Wait for a service that is starting, or about to be started; 0 does not wait.
+
+        Raises:
+            ServiceUnavailable: it does not serve after so many seconds.
+        """
+        if not seconds:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await until_serving(self._channel)
+        except TimeoutError:
+            raise ServiceUnavailable(
+                f"the {self.service} at {self.address} does not serve after {seconds:g} s"
+            ) from None
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 import numpy as np
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.fake_codec import FakeCodec
 from ugicm.v1 import encoder_pb2, encoder_pb2_grpc
@@ -71,10 +72,22 @@ class ScriptedEncoder(encoder_pb2_grpc.EncoderServiceServicer):
         )
 
 
+class ScriptedHealth(health_pb2_grpc.HealthServicer):
+    """Answers one health check after another by name, such as NOT_SERVING."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    async def Check(self, request, context):
+        return health_pb2.HealthCheckResponse(status=self.answers.pop(0))
+
+
 @asynccontextmanager
-async def encoding(servicer):
+async def encoding(servicer, health=None):
     """Serve an encoder; yields its address."""
     server = grpc.aio.server()
+    if health is not None:
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
     encoder_pb2_grpc.add_EncoderServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

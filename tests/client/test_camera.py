@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.client.harness import ScriptedEncoder, encoding, flat, run
+from tests.client.harness import ScriptedEncoder, ScriptedHealth, encoding, flat, run
 from ugicm.v1 import types_pb2
 from ugicm_client.camera import CameraClient
 from ugicm_client.errors import ServiceRefused, ServiceUnavailable, UnreadablePicture
@@ -164,6 +164,15 @@ async def test_the_command_tells_a_program_of_every_frame(folder, capsys):
     assert {record["delivery"] for record in records} == {"stored"}
 
 
+async def test_the_command_waits_for_an_encoder_that_is_starting(folder, capsys):
+    health = ScriptedHealth("NOT_SERVING", "NOT_SERVING", "SERVING")
+    encoder = ScriptedEncoder()
+    async with encoding(encoder, health) as address:
+        assert await run("camera", folder, "--server", address, "--wait", 30) == 0
+    assert health.answers == []
+    assert len(encoder.requests) == 3
+
+
 async def test_the_call_ends_before_its_channel_when_the_command_is_given_up(folder, monkeypatch):
     ended = []
 
@@ -211,6 +220,7 @@ async def test_an_endless_camera_ends_by_an_interrupt(folder):
     [
         ("absent", 1, "No such file or directory"),
         ("{folder} --server 127.0.0.1:1", 1, "cannot reach the encoder at 127.0.0.1:1"),
+        ("{folder} --server 127.0.0.1:1 --wait 0.1", 1, "127.0.0.1:1 does not serve after 0.1 s"),
         ("{folder} --camera a/b", 2, "1 to 128 characters of A-Z"),
         ("{folder} --fps 0", 2, "0.0 is not in the range x>0"),
         ("{folder} -q 1 --max-bytes 2", 2, "exclude each other"),

@@ -216,6 +216,7 @@ async def test_a_key_against_the_contract_is_one_line(capsys):
     ("arguments", "code", "message"),
     [
         ("--server 127.0.0.1:1", 1, "cannot reach the decoder at 127.0.0.1:1"),
+        ("--server 127.0.0.1:1 --wait 0.1", 1, "127.0.0.1:1 does not serve after 0.1 s"),
         ("-o out/", 2, "name a camera or a frame"),
         ("door/1 -o out/", 2, "CAMERA/EPOCH/SEQUENCE"),
         ("door/99999999999999999999/0", 2, "64 bits"),

@@ -122,6 +122,7 @@ async def test_an_analyzer_that_fails_is_told_and_the_others_results_stand(
     ("arguments", "code", "message"),
     [
         ("{file} --server 127.0.0.1:1", 1, "cannot reach the analytics at 127.0.0.1:1"),
+        ("{file} --server 127.0.0.1:1 --wait 0.1", 1, "127.0.0.1:1 does not serve after 0.1 s"),
         ("gate/1/8", 1, "gate/1/8: the analytics at"),
         ("absent.png", 1, "absent.png: No such file or directory"),
         ("{file} --view x", 2, "got 'x'"),

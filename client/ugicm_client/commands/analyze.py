@@ -34,7 +34,7 @@ Examples:
 @click.option("--analyzer", "analyzers", multiple=True, help="Only this one; may be repeated.")
 @click.option("--minimum-score", type=click.FloatRange(0, 1), help="Leave out what scores less.")
 @options.machine_view_option
-@options.server_option("analytics")
+@options.server_options("analytics")
 @options.json_option
 def analyze(
     inputs: tuple[Path, ...],
@@ -42,6 +42,7 @@ def analyze(
     minimum_score: float | None,
     view: float,
     server: str,
+    wait: float,
     as_json: bool,
 ) -> int:
     """Show what the analytics service finds.
@@ -51,7 +52,7 @@ def analyze(
     """
     import asyncio
 
-    return asyncio.run(_analyze(inputs, analyzers, minimum_score, view, server, as_json))
+    return asyncio.run(_analyze(inputs, analyzers, minimum_score, view, server, wait, as_json))
 
 
 async def _analyze(
@@ -60,6 +61,7 @@ async def _analyze(
     minimum_score: float | None,
     view: float,
     server: str,
+    wait: float,
     as_json: bool,
 ) -> int:
     from ugicm_client.pictures import SUFFIXES
@@ -67,6 +69,7 @@ async def _analyze(
 
     paths = expand(inputs, SUFFIXES | {".ugi"})
     async with PipelineClient(server) as client:
+        await client.until_serving(wait)
         with working("analyzing", len(paths)) as work:
             for path in paths:
                 with work.item(str(path)):

@@ -50,7 +50,7 @@ Examples:
     callback=_camera_name,
     help="The camera's name in frame keys.",
 )
-@options.server_option("encoder")
+@options.server_options("encoder")
 @click.option(
     "--fps",
     type=click.FloatRange(min=0, min_open=True),
@@ -65,6 +65,7 @@ def camera(
     source: Path,
     name: str,
     server: str,
+    wait: float,
     fps: float | None,
     quality: int | None,
     max_bytes: int | None,
@@ -81,13 +82,14 @@ def camera(
     import asyncio
 
     source.stat()  # an absent source is told before a server is looked for
-    return asyncio.run(_send(source, name, server, fps, rate, model, loop, as_json))
+    return asyncio.run(_send(source, name, server, wait, fps, rate, model, loop, as_json))
 
 
 async def _send(
     source: Path,
     name: str,
     server: str,
+    wait: float,
     fps: float | None,
     rate: options.Rate,
     model: str,
@@ -111,6 +113,7 @@ async def _send(
     total = None if loop or fps else count_frames(source)
     with working("sending", total) as work:
         async with CameraClient(server) as client:
+            await client.until_serving(wait)
             sent_frames = client.stream(
                 images(),
                 camera=name,

@@ -21,7 +21,7 @@ __all__ = [
     "model_options",
     "rate_of",
     "rate_options",
-    "server_option",
+    "server_options",
     "views_option",
 ]
 
@@ -146,12 +146,24 @@ _ADDRESS_OF = {
 }
 
 
-def server_option(service: str) -> Callable[[F], F]:
-    """Add ``--server``, the address of one of the three services."""
-    return click.option(
-        "--server",
-        default=_ADDRESS_OF[service],
-        show_default=True,
-        metavar="HOST:PORT",
-        help=f"Where the {service} answers.",
-    )
+def server_options(service: str) -> Callable[[F], F]:
+    """Add ``--server``, the address of one of the three services, and ``--wait``."""
+
+    def add(command: F) -> F:
+        command = click.option(
+            "--wait",
+            type=click.FloatRange(min=0),
+            default=0,
+            show_default=True,
+            metavar="SECONDS",
+            help=f"How long to wait for the {service} if it is still starting.",
+        )(command)
+        return click.option(
+            "--server",
+            default=_ADDRESS_OF[service],
+            show_default=True,
+            metavar="HOST:PORT",
+            help=f"Where the {service} answers.",
+        )(command)
+
+    return add

@@ -32,13 +32,14 @@ Examples:
 @click.argument("targets", nargs=-1)
 @click.option("-o", "--output", help="Save pictures: a file, a folder, or - for standard output.")
 @click.option("--newest", type=click.IntRange(min=1), metavar="N", help="Only a camera's last N.")
-@options.server_option("decoder")
+@options.server_options("decoder")
 @view_file_options
 def view(
     targets: tuple[str, ...],
     output: str | None,
     newest: int | None,
     server: str,
+    wait: float,
     views: tuple[options.NamedView, ...],
     file_format: str,
     force: bool,
@@ -53,42 +54,44 @@ def view(
 
     import asyncio
 
-    return asyncio.run(
-        _list(server, targets, newest, as_json)
-        if output is None
-        else _save(server, targets, newest, ViewFiles(output, views, file_format, force, as_json))
-    )
+    files = ViewFiles(output, views, file_format, force, as_json)
+    return asyncio.run(_view(server, wait, targets, newest, files))
 
 
-async def _list(server: str, targets: tuple[str, ...], newest: int | None, as_json: bool) -> int:
+async def _view(
+    server: str, wait: float, targets: tuple[str, ...], newest: int | None, files: ViewFiles
+) -> int:
     from ugicm_client.operator import OperatorClient
 
     async with OperatorClient(server) as client:
+        await client.until_serving(wait)
+        if files.output is not None:
+            return await _save(client, targets, newest, files)
         if targets:
             async for frame in _frames(client, targets, newest):
-                _print_frame(frame, as_json)
+                _print_frame(frame, files.as_json)
         else:
             async for camera in client.cameras():
-                _print_camera(camera, as_json)
+                _print_camera(camera, files.as_json)
     return 0
 
 
-async def _save(server: str, targets: tuple[str, ...], newest: int | None, files: ViewFiles) -> int:
-    from ugicm_client.operator import OperatorClient
+async def _save(
+    client: OperatorClient, targets: tuple[str, ...], newest: int | None, files: ViewFiles
+) -> int:
     from ugicm_servicekit.wire import key_from_wire
 
-    async with OperatorClient(server) as client:
-        keys = [key_from_wire(frame.key) async for frame in _frames(client, targets, newest)]
-        if not keys:
-            raise ClientError(f"no frames of {', '.join(targets)} are stored")
-        # The names that the frames' streams would have as files, which name the pictures.
-        jobs = files.plan([Path(f"{k.camera}-{k.epoch}-{k.sequence:06d}.ugi") for k in keys])
-        with working("decoding", len(jobs)) as work:
-            for key, job in zip(keys, jobs, strict=True):
-                with work.item(str(key)):
-                    decoded = await client.decode(key, files.numbers)
-                    record = {"key": str(key), "model_sha256": decoded.start.model_sha256}
-                    files.write(job, decoded.images, record)
+    keys = [key_from_wire(frame.key) async for frame in _frames(client, targets, newest)]
+    if not keys:
+        raise ClientError(f"no frames of {', '.join(targets)} are stored")
+    # The names that the frames' streams would have as files, which name the pictures.
+    jobs = files.plan([Path(f"{k.camera}-{k.epoch}-{k.sequence:06d}.ugi") for k in keys])
+    with working("decoding", len(jobs)) as work:
+        for key, job in zip(keys, jobs, strict=True):
+            with work.item(str(key)):
+                decoded = await client.decode(key, files.numbers)
+                record = {"key": str(key), "model_sha256": decoded.start.model_sha256}
+                files.write(job, decoded.images, record)
     return work.exit_code
 
 

@@ -11,9 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import grpc
-from grpc_health.v1 import health_pb2
-
+from ugicm_client.channel import until_serving
 from ugicm_client.errors import ProcessError
 from ugicm_servicekit.channel import open_channel
 
@@ -39,18 +37,19 @@ class ServiceProcess:
         Raises:
             ProcessError: it ended, or took too long.
         """
-        serving = asyncio.ensure_future(_until_serving(self.address))
-        ended = asyncio.ensure_future(self._process.wait())
-        try:
-            await asyncio.wait(
-                (serving, ended), timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            if ended.done() or not serving.done():
-                raise _failure(self._name, self._process, self._log)
-            serving.result()
-        finally:
-            serving.cancel()
-            ended.cancel()
+        async with open_channel(self.address) as channel:
+            serving = asyncio.ensure_future(until_serving(channel))
+            ended = asyncio.ensure_future(self._process.wait())
+            try:
+                await asyncio.wait(
+                    (serving, ended), timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if ended.done() or not serving.done():
+                    raise _failure(self._name, self._process, self._log)
+                serving.result()
+            finally:
+                serving.cancel()
+                ended.cancel()
 
 
 @asynccontextmanager
@@ -98,21 +97,6 @@ async def _announced_address(process: Process) -> str | None:
         if text.startswith(_ANNOUNCEMENT):
             return text.removeprefix(_ANNOUNCEMENT)
     return None
-
-
-async def _until_serving(address: str) -> None:
-    async with open_channel(address) as channel:
-        check = channel.unary_unary(
-            "/grpc.health.v1.Health/Check",
-            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-            response_deserializer=health_pb2.HealthCheckResponse.FromString,
-        )
-        while True:
-            with suppress(grpc.aio.AioRpcError):  # not yet accepting connections
-                answer = await check(health_pb2.HealthCheckRequest())
-                if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                    return
-            await asyncio.sleep(0.05)
 
 
 async def _stop(process: Process) -> None:
