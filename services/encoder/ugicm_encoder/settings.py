@@ -20,7 +20,12 @@ class EncoderSettings(ModelSettings):
         int, Setting("quality of requests that name none, 0 (smallest) to 100 (best)", 0, 100)
     ] = 50
     encode_ahead: Annotated[
-        int, Setting("how many pictures of one EncodeStream call may be under way", 1, 1024)
+        int,
+        Setting(
+            "how many pictures of one EncodeStream call are coded at once, and as many forwarded",
+            1,
+            1024,
+        ),
     ] = 4
     upstream: Annotated[
         str | None, Setting("decoder to forward frames to, host:port; none: only answer")
