@@ -34,7 +34,7 @@ class _DeliveryEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Delivery.Valu
     DELIVERY_SPOOLED: _Delivery.ValueType  # 3
     """The encoder has it on disk, durably, and forwards it in order."""
     DELIVERY_DUPLICATE: _Delivery.ValueType  # 4
-    """A frame of this key was accepted earlier; nothing was coded or sent."""
+    """A frame of this key was accepted earlier, and this one changed nothing."""
 
 class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
     """What became of an encoded frame."""
@@ -48,7 +48,7 @@ DELIVERY_STORED: Delivery.ValueType  # 2
 DELIVERY_SPOOLED: Delivery.ValueType  # 3
 """The encoder has it on disk, durably, and forwards it in order."""
 DELIVERY_DUPLICATE: Delivery.ValueType  # 4
-"""A frame of this key was accepted earlier; nothing was coded or sent."""
+"""A frame of this key was accepted earlier, and this one changed nothing."""
 
 @typing.final
 class EncodeRequest(message.Message):
