@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from ugicm_decoder.main import SERVICE, serve
 from ugicm_decoder.settings import DecoderSettings
 from ugicm_decoder.status import DECODER_STATUS
 from ugicm_servicekit.channel import connect
+from ugicm_servicekit.logs import LogFormat, LogLevel, configure_logging
 from ugicm_servicekit.models import Models
 from ugicm_servicekit.server import Server
 
@@ -90,6 +93,22 @@ async def started(*arguments):
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@contextmanager
+def log_lines():
+    """Log as a service does; yields a list that has every line once the block ends."""
+    root, lines, written = logging.getLogger(), [], io.StringIO()
+    before = root.handlers[:], root.level
+    root.handlers.clear()
+    configure_logging(LogLevel.INFO, LogFormat.LINES)
+    root.handlers[0].setStream(written)
+    try:
+        yield lines
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        lines += written.getvalue().splitlines()
 
 
 def frame(stream, camera="gate", sequence=0, *, epoch=1, seconds=1_700_000_000):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.decoder.harness import decoding
+from tests.decoder.harness import decoding, log_lines
 from tests.encoder.harness import encoding, item, key, raw
 from tests.fake_codec import FakeCodec, picture
 from ugicm.v1 import decoder_pb2, types_pb2
@@ -15,6 +19,8 @@ from ugicm.v1.decoder_pb2_grpc import (
     DecoderServiceServicer,
     add_DecoderServiceServicer_to_server,
 )
+from ugicm_encoder.upstream import Upstream
+from ugicm_servicekit.channel import open_channel
 
 
 @pytest.fixture
@@ -55,8 +61,8 @@ async def test_a_picture_without_a_key_is_not_forwarded(encoder, decoder):
 
 
 async def test_a_frame_sent_again_is_stored_once(encoder, decoder):
-    for _ in range(2):
-        assert (await encoder.stub.Encode(request())).delivery == pb.DELIVERY_STORED
+    for delivery in (pb.DELIVERY_STORED, pb.DELIVERY_DUPLICATE):
+        assert (await encoder.stub.Encode(request())).delivery == delivery
     assert await stored(decoder) == [0]
 
 
@@ -122,34 +128,122 @@ async def test_a_decoder_that_went_away_and_came_back_is_used_again(tmp_path):
                 assert await stored(again) == [0, 1]
 
 
-class SilentDecoder(DecoderServiceServicer):
-    """Reads frames, and never answers."""
+class StrangeDecoder(DecoderServiceServicer):
+    """Answers no frame of its first call, and each of the later ones by what a test gives."""
+
+    def __init__(self, *answers):
+        self.answers = iter(answers)
+        self.num_calls = 0
 
     async def Ingest(self, request_iterator, context):
+        self.num_calls += 1
+        is_first = self.num_calls == 1
         async for _ in request_iterator:
-            pass
-        yield decoder_pb2.IngestResponse()
+            if not is_first:
+                yield next(self.answers)
 
 
-async def test_a_decoder_that_does_not_answer_in_time_is_unavailable():
+@asynccontextmanager
+async def strange(*answers):
+    """Serve by a ``StrangeDecoder`` and an encoder that forwards to it."""
     server = grpc.aio.server()
-    add_DecoderServiceServicer_to_server(SilentDecoder(), server)
+    add_DecoderServiceServicer_to_server(StrangeDecoder(*answers), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with encoding(upstream=f"127.0.0.1:{port}", upstream_seconds=0.05) as encoder:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await encoder.stub.Encode(request())
-    await server.stop(None)
-    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert "within 0.05 s" in caught.value.details()
+    try:
+        async with encoding(upstream=f"127.0.0.1:{port}", upstream_seconds=0.05) as encoder:
+            yield encoder
+    finally:
+        await server.stop(None)
 
 
-async def test_a_frame_that_the_decoder_cannot_take_is_refused_for_good(tmp_path):
+async def refusal(call):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+STORED = decoder_pb2.IngestResponse(result=decoder_pb2.INGEST_RESULT_STORED)
+
+
+def failing(code, **fields):
+    failure = types_pb2.Failure(code=code.value[0], message="the decoder's words", **fields)
+    return decoder_pb2.IngestResponse(failure=failure)
+
+
+async def test_a_decoder_that_does_not_answer_in_time_is_unavailable_and_gets_a_fresh_call():
+    async with strange(STORED) as encoder:
+        error = await refusal(encoder.stub.Encode(request(0)))
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert "within 0.05 s" in error.details()
+        assert (await encoder.stub.Encode(request(1))).delivery == pb.DELIVERY_STORED
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.DATA_LOSS,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNAVAILABLE,
+    ],
+)
+async def test_the_decoders_refusal_is_passed_on_with_its_words(code):
+    async with strange(failing(code)) as encoder:
+        await refusal(encoder.stub.Encode(request(0)))
+        error = await refusal(encoder.stub.Encode(request(1)))
+    assert error.code() is code
+    assert error.details() == "the decoder refused frame gate/1/1: the decoder's words"
+    assert error.trailing_metadata() == grpc.aio.Metadata()
+
+
+async def test_a_full_decoders_hint_is_passed_on():
+    full = failing(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_seconds=1.5)
+    async with strange(full) as encoder:
+        await refusal(encoder.stub.Encode(request(0)))
+        error = await refusal(encoder.stub.Encode(request(1)))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "1500"
+
+
+async def test_a_broken_decoder_is_told_in_the_log_only(caplog):
+    async with strange(failing(grpc.StatusCode.INTERNAL)) as encoder:
+        await refusal(encoder.stub.Encode(request(0)))
+        error = await refusal(encoder.stub.Encode(request(1)))
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert error.details() == "internal error"
+    (record,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert "the decoder's words" in str(record.exc_info[1])
+
+
+async def test_a_frame_that_was_given_up_before_it_was_sent_takes_no_memory():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        async with open_channel(address) as channel:
+            upstream = Upstream(channel, address, timeout_seconds=60)
+            delivery = asyncio.create_task(upstream.deliver(types_pb2.Frame(key=key())))
+            await asyncio.sleep(0)
+            assert len(upstream._link._unsent) == 1
+            delivery.cancel()
+            await asyncio.wait([delivery])
+            assert not upstream._link._unsent
+            await upstream.close()
+
+
+async def test_a_picture_too_large_for_the_decoder_is_an_invalid_argument(tmp_path):
     async with (
         decoding(tmp_path, max_pixels=100) as decoder,
         encoding(upstream=f"127.0.0.1:{decoder.port}") as encoder,
     ):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await encoder.stub.Encode(request())
-    assert caught.value.code() is grpc.StatusCode.INTERNAL
-    assert "100 pixels" in caught.value.details()
+        error = await refusal(encoder.stub.Encode(request()))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "100 pixels" in error.details()
+
+
+async def test_the_log_line_of_a_refusal_names_its_frame():
+    with log_lines() as lines:
+        async with encoding(upstream="127.0.0.1:1") as encoder:
+            await refusal(encoder.stub.Encode(request(3)))
+    (line,) = (line for line in lines if "Encode refused: UNAVAILABLE" in line)
+    assert line.endswith("camera=gate epoch=1 sequence=3")

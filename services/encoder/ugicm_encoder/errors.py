@@ -3,8 +3,11 @@
 EncoderError
   + DeliveryError             the decoder did not take a frame
       x UpstreamUnavailable   it cannot be reached, or gave no answer in time
+      x UpstreamFull          it has no room, and waiting does not help
+      x UpstreamFailed        it broke, or answered against the contract
       x FrameTaken            it has other bytes under the frame's key
-      x UpstreamRefused       it will not take the frame, however often it is sent
+      x FrameRefused          it takes the frame for wrong
+      x FrameDamaged          the frame's bytes arrived damaged
 """
 
 from __future__ import annotations
@@ -12,8 +15,11 @@ from __future__ import annotations
 __all__ = [
     "DeliveryError",
     "EncoderError",
+    "FrameDamaged",
+    "FrameRefused",
     "FrameTaken",
-    "UpstreamRefused",
+    "UpstreamFailed",
+    "UpstreamFull",
     "UpstreamUnavailable",
 ]
 
@@ -30,9 +36,21 @@ class UpstreamUnavailable(DeliveryError):
     """The decoder cannot be reached, or gave no answer in time."""
 
 
+class UpstreamFull(DeliveryError):
+    """The decoder has no room, and waiting does not help."""
+
+
+class UpstreamFailed(DeliveryError):
+    """The decoder broke, or answered against the contract."""
+
+
 class FrameTaken(DeliveryError):
     """The decoder has other bytes under the frame's key."""
 
 
-class UpstreamRefused(DeliveryError):
-    """The decoder will not take the frame, however often it is sent."""
+class FrameRefused(DeliveryError):
+    """The decoder takes the frame for wrong, however often it is sent."""
+
+
+class FrameDamaged(DeliveryError):
+    """The frame's bytes arrived damaged at the decoder."""

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from ugicm.v1 import encoder_pb2, encoder_pb2_grpc, types_pb2
+from ugicm.v1 import decoder_pb2, encoder_pb2, encoder_pb2_grpc, types_pb2
 from ugicm_codec import Limits, inspect
 from ugicm_encoder.coding import code
 from ugicm_encoder.status import ENCODER_STATUS
 from ugicm_encoder.upstream import Upstream
 from ugicm_servicekit.flow import in_order
+from ugicm_servicekit.logs import about_frame
 from ugicm_servicekit.models import Models
-from ugicm_servicekit.status import failure_of
+from ugicm_servicekit.status import or_failure
 from ugicm_servicekit.streams import stream_info_to_wire
 from ugicm_servicekit.wire import key_from_wire, nanoseconds_from_wire, nanoseconds_to_wire
 from ugicm_servicekit.work import Workers
 
 __all__ = ["EncoderServicer"]
 
-_Result = TypeVar("_Result")
+_DELIVERY = {
+    decoder_pb2.INGEST_RESULT_STORED: encoder_pb2.DELIVERY_STORED,
+    decoder_pb2.INGEST_RESULT_DUPLICATE: encoder_pb2.DELIVERY_DUPLICATE,
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         upstream: where frames with a key go; None returns them only.
         limits: on pictures.
         default_quality: of requests that name no target.
-        encode_ahead: how many items of one EncodeStream may be under way.
+        encode_ahead: how many items of one EncodeStream may be coded at once; as many coded ones
+            may be on their way upstream.
         stopping: set when calls that last must end.
         clock_ns: the time, in nanoseconds since 1970.
     """
@@ -99,7 +104,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
     async def _encode(self, request: encoder_pb2.EncodeRequest) -> _Encoded:
         frame = types_pb2.Frame()
         if request.HasField("key"):
-            key_from_wire(request.key)
+            about_frame(key_from_wire(request.key))
             frame.key.CopyFrom(request.key)
         captured_ns = (
             nanoseconds_from_wire(request.capture_time)
@@ -134,30 +139,25 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
             response.delivery = encoder_pb2.DELIVERY_RETURNED
             return response
         started = time.perf_counter()
-        await self._upstream.deliver(encoded.frame)
-        response.delivery = encoder_pb2.DELIVERY_STORED
+        about_frame(key_from_wire(encoded.frame.key))
+        response.delivery = _DELIVERY[await self._upstream.deliver(encoded.frame)]
         response.statistics.delivery_seconds = time.perf_counter() - started
         return response
 
     async def _encode_item(
         self, item: encoder_pb2.EncodeStreamRequest
     ) -> tuple[int, _Encoded | types_pb2.Failure]:
-        return item.request_id, await _or_failure(self._encode(item.request))
+        work = self._encode(item.request)
+        return item.request_id, await or_failure(work, ENCODER_STATUS, method="EncodeStream")
 
     async def _deliver_item(
         self, item: tuple[int, _Encoded | types_pb2.Failure]
     ) -> encoder_pb2.EncodeStreamResponse:
         number, encoded = item
-        outcome = (
-            await _or_failure(self._deliver(encoded)) if isinstance(encoded, _Encoded) else encoded
-        )
+        if isinstance(encoded, types_pb2.Failure):
+            return encoder_pb2.EncodeStreamResponse(request_id=number, failure=encoded)
+        work = self._deliver(encoded)
+        outcome = await or_failure(work, ENCODER_STATUS, method="EncodeStream")
         if isinstance(outcome, types_pb2.Failure):
             return encoder_pb2.EncodeStreamResponse(request_id=number, failure=outcome)
         return encoder_pb2.EncodeStreamResponse(request_id=number, response=outcome)
-
-
-async def _or_failure(work: Awaitable[_Result]) -> _Result | types_pb2.Failure:
-    try:
-        return await work
-    except Exception as error:  # noqa: BLE001 - the outermost layer of an item
-        return failure_of(error, ENCODER_STATUS, method="EncodeStream")

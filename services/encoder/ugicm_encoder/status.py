@@ -12,6 +12,9 @@ __all__ = ["ENCODER_STATUS"]
 ENCODER_STATUS: StatusTable = {
     **STATUS,
     errors.UpstreamUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.UpstreamFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.UpstreamFailed: grpc.StatusCode.INTERNAL,
     errors.FrameTaken: grpc.StatusCode.ALREADY_EXISTS,
-    errors.UpstreamRefused: grpc.StatusCode.INTERNAL,
+    errors.FrameRefused: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.FrameDamaged: grpc.StatusCode.DATA_LOSS,
 }

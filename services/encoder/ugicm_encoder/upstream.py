@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import grpc
 
@@ -13,19 +13,23 @@ from ugicm.v1 import decoder_pb2, types_pb2
 from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
 from ugicm_encoder.errors import (
     DeliveryError,
+    FrameDamaged,
+    FrameRefused,
     FrameTaken,
-    UpstreamRefused,
+    UpstreamFailed,
+    UpstreamFull,
     UpstreamUnavailable,
 )
+from ugicm_servicekit.errors import Overloaded
 from ugicm_servicekit.wire import key_from_wire
 
 __all__ = ["Upstream"]
 
-_Answer: TypeAlias = "asyncio.Future[decoder_pb2.IngestResponse]"
-_Exchange: TypeAlias = tuple[decoder_pb2.IngestRequest, _Answer]
-
 _ERROR_OF_CODE: dict[int, type[DeliveryError]] = {
     grpc.StatusCode.ALREADY_EXISTS.value[0]: FrameTaken,
+    grpc.StatusCode.DATA_LOSS.value[0]: FrameDamaged,
+    grpc.StatusCode.INVALID_ARGUMENT.value[0]: FrameRefused,
+    grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]: UpstreamFull,
     grpc.StatusCode.UNAVAILABLE.value[0]: UpstreamUnavailable,
 }
 
@@ -45,35 +49,53 @@ class Upstream:
         self._timeout_seconds = timeout_seconds
         self._link: _Link | None = None
 
-    async def deliver(self, frame: types_pb2.Frame) -> None:
-        """Return once the decoder has the frame durably.
+    async def deliver(self, frame: types_pb2.Frame) -> decoder_pb2.IngestResult.ValueType:
+        """Return once the decoder has the frame durably, and whether it had it before.
 
         Frames arrive in the order of these calls.
 
         Raises:
-            UpstreamUnavailable: the decoder is not there or does not answer.
-            FrameTaken: it has other bytes under this key.
-            UpstreamRefused: it takes no such frame.
+            DeliveryError: the decoder is not there, does not answer, or did not store the frame.
+            Overloaded: it has no room now.
         """
         key = key_from_wire(frame.key)
         if self._link is None or self._link.is_down:
             self._link = _Link(self._stub, self._address)
+        link = self._link
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self._link.exchange(decoder_pb2.IngestRequest(frame=frame))
+                response = await link.exchange(decoder_pb2.IngestRequest(frame=frame))
         except TimeoutError as error:
+            # A call that stalls holds what was sent; the next frame opens a fresh one.
+            await link.close("it did not answer in time")
             raise UpstreamUnavailable(
                 f"the decoder at {self._address} did not answer for frame {key} "
                 f"within {self._timeout_seconds:g} s"
             ) from error
         if response.WhichOneof("outcome") == "failure":
-            kind = _ERROR_OF_CODE.get(response.failure.code, UpstreamRefused)
-            raise kind(f"the decoder refused frame {key}: {response.failure.message}")
+            raise _error_of(response.failure, f"the decoder refused frame {key}")
+        return response.result
 
     async def close(self) -> None:
         """End the call; frames without an answer fail as unavailable."""
         if self._link is not None:
-            await self._link.close()
+            await self._link.close("the encoder is stopping")
+
+
+def _error_of(failure: types_pb2.Failure, what: str) -> Exception:
+    message = f"{what}: {failure.message}"
+    kind = _ERROR_OF_CODE.get(failure.code, UpstreamFailed)
+    if kind is UpstreamFull and failure.HasField("retry_after_seconds"):
+        return Overloaded(message, retry_after_seconds=failure.retry_after_seconds)
+    return kind(message)
+
+
+@dataclass(frozen=True, eq=False)
+class _Exchange:
+    """A request, and its answer to come."""
+
+    request: decoder_pb2.IngestRequest
+    answer: asyncio.Future[decoder_pb2.IngestResponse]
 
 
 class _Link:
@@ -81,54 +103,55 @@ class _Link:
 
     def __init__(self, stub: DecoderServiceStub, address: str) -> None:
         self._address = address
-        self._unsent: asyncio.Queue[_Exchange | None] = asyncio.Queue()
-        self._unanswered: deque[_Answer] = deque()
+        self._unsent: deque[_Exchange] = deque()
+        self._unanswered: deque[asyncio.Future[decoder_pb2.IngestResponse]] = deque()
+        # Set when there is something to send, or nothing any more.
+        self._news = asyncio.Event()
+        self._reason = "it ended the call"
+        self.is_down = False
         self._call = stub.Ingest(self._requests())
         self._reading = asyncio.create_task(self._read())
 
-    @property
-    def is_down(self) -> bool:
-        return self._reading.done()
-
     async def exchange(self, request: decoder_pb2.IngestRequest) -> decoder_pb2.IngestResponse:
-        answer: _Answer = asyncio.get_running_loop().create_future()
-        self._unsent.put_nowait((request, answer))
-        return await answer
+        exchange = _Exchange(request, asyncio.get_running_loop().create_future())
+        self._unsent.append(exchange)
+        self._news.set()
+        try:
+            return await exchange.answer
+        finally:
+            # Whoever gives up before it is sent is told that it was not stored.
+            if exchange in self._unsent:
+                self._unsent.remove(exchange)
 
-    async def close(self) -> None:
+    async def close(self, reason: str) -> None:
+        self.is_down = True
+        self._reason = reason
         self._call.cancel()
         await asyncio.wait([self._reading])
 
     async def _requests(self) -> AsyncIterator[decoder_pb2.IngestRequest]:
-        while (exchange := await self._unsent.get()) is not None:
-            request, answer = exchange
-            # Whoever gave up before it was sent has been told that it was not stored.
-            if not answer.done():
-                self._unanswered.append(answer)
-                yield request
+        # Once it is down, grpc itself would go on waiting for requests.
+        while await self._news.wait() and not self.is_down:
+            self._news.clear()
+            while self._unsent:
+                exchange = self._unsent.popleft()
+                self._unanswered.append(exchange.answer)
+                yield exchange.request
 
     async def _read(self) -> None:
-        reason = "it ended the call"
         try:
             async for response in self._call:
                 answer = self._unanswered.popleft()
                 if not answer.done():
                     answer.set_result(response)
         except grpc.aio.AioRpcError as error:
-            reason = error.details() or error.code().name
+            self._reason = error.details() or error.code().name
         except asyncio.CancelledError:
-            reason = "the encoder is stopping"
+            pass  # by close, or with the event loop
         finally:
-            self._fail_waiting(f"the decoder at {self._address} is not available: {reason}")
-
-    def _fail_waiting(self, message: str) -> None:
-        waiting = list(self._unanswered)
-        while not self._unsent.empty():
-            exchange = self._unsent.get_nowait()
-            if exchange is not None:
-                waiting.append(exchange[1])
-        # grpc itself would go on waiting for requests.
-        self._unsent.put_nowait(None)
-        for answer in waiting:
-            if not answer.done():
-                answer.set_exception(UpstreamUnavailable(message))
+            self.is_down = True
+            self._news.set()
+            message = f"the decoder at {self._address} is not available: {self._reason}"
+            for answer in (*self._unanswered, *(exchange.answer for exchange in self._unsent)):
+                if not answer.done():
+                    answer.set_exception(UpstreamUnavailable(message))
