@@ -72,8 +72,24 @@ class Workers:
         Raises:
             Overloaded: the queue is full.
         """
+        if self._free.locked() and self._queued >= self._max_queued:
+            wait = self._mean_seconds * (self._queued + 1) / self._threads
+            raise Overloaded(
+                f"{self._queued} calls wait for {self._name} already, the most allowed",
+                retry_after_seconds=max(wait, 0.1),
+            )
+        return await self.timed_further(function, *args, **kwargs)
+
+    async def timed_further(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Done[T]:
+        """Do as ``timed`` does for a call that was let in before: it waits, however many do."""
         arrived = time.perf_counter()
-        await self._take_thread()
+        self._queued += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._queued -= 1
         loop = asyncio.get_running_loop()
 
         def work() -> Done[T]:
@@ -94,16 +110,3 @@ class Workers:
     def close(self) -> None:
         """Wait for the work that runs, and free the threads."""
         self._executor.shutdown()
-
-    async def _take_thread(self) -> None:
-        if self._free.locked() and self._queued >= self._max_queued:
-            wait = self._mean_seconds * (self._queued + 1) / self._threads
-            raise Overloaded(
-                f"{self._queued} calls wait for {self._name} already, the most allowed",
-                retry_after_seconds=max(wait, 0.1),
-            )
-        self._queued += 1
-        try:
-            await self._free.acquire()
-        finally:
-            self._queued -= 1

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import io
 import random
+import threading
 
 import grpc
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.decoder.harness import HUMAN, MACHINE, decoding, frame, order, pictures
+from tests.decoder.harness import HUMAN, MACHINE, decoding, frame, log_lines, order, pictures
 from tests.fake_codec import FakeCodec, FakeModel, picture
 from ugicm.v1 import decoder_pb2 as pb
 from ugicm.v1 import types_pb2 as types
+from ugicm_decoder.rendering import Order, Rendering
+from ugicm_servicekit.work import Workers
 
 FILES = {
     types.PIXEL_FORMAT_PNG: "PNG",
@@ -264,13 +267,51 @@ async def test_a_decode_stream_answers_in_order_and_survives_bad_items(decoder, 
         np.testing.assert_array_equal(pictures(parts[number]).pixels[0], picture(seed=seed))
 
 
-async def test_a_reader_that_stops_holds_up_its_own_call_only(tmp_path, codec):
+def decode(stub, request):
+    return stub.Decode(request)
+
+
+def decode_stream(stub, request):
+    return stub.DecodeStream(iter([pb.DecodeStreamRequest(request=request)]))
+
+
+@pytest.mark.parametrize("call", [decode, decode_stream])
+async def test_a_reader_that_stops_holds_up_its_own_call_only(tmp_path, codec, call):
     large, small = codec.encode(picture(1024, 1024)), codec.encode(picture())
     async with decoding(tmp_path, codec, threads=1, drain_seconds=0) as decoder:
-        stalled = decoder.stub.Decode(order(stream=large, views=[HUMAN] * 16))
+        stalled = call(decoder.stub, order(stream=large, views=[HUMAN] * 16))
         await stalled.read()
         # The queue is fair: a call that ran on unread would have its 16 turns among these.
         for _ in range(32):
             await decoder.decode(stream=small)
         assert codec.calls["synthesise"] < 16 + 32
         stalled.cancel()
+
+
+async def test_a_call_that_was_let_in_is_not_refused_half_way(codec):
+    workers = Workers(threads=1, max_queued=0, name="decoding")
+    views = Order([0.0, 1.0], types.PIXEL_FORMAT_RGB, jpeg_quality=0)
+    rendering = Rendering(codec, codec.encode(picture()), views, workers)
+    others = rendering.others()
+    assert (await rendering.first()).view == 0.0
+    finish = threading.Event()
+    other_call = asyncio.create_task(workers.run(finish.wait))
+    second = asyncio.create_task(anext(others))
+    await asyncio.sleep(0)
+    finish.set()
+    assert (await second).view == 1.0
+    await other_call
+    workers.close()
+
+
+@pytest.mark.parametrize("method", ["Decode", "GetFrame"])
+async def test_the_log_line_of_a_refusal_names_its_frame(tmp_path, method):
+    key = types.FrameKey(camera="gate", epoch=9, sequence=1)
+    with log_lines() as lines:
+        async with decoding(tmp_path) as decoder:
+            if method == "Decode":
+                await refusal(decoder.decode(key=key))
+            else:
+                await refusal(decoder.stub.GetFrame(pb.GetFrameRequest(key=key)))
+    (line,) = (line for line in lines if f"{method} refused: NOT_FOUND" in line)
+    assert line.endswith("camera=gate epoch=9 sequence=1")

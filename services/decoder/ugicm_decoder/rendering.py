@@ -11,12 +11,12 @@ from ugicm.v1 import decoder_pb2
 from ugicm_servicekit.errors import BadRequest
 from ugicm_servicekit.pictures import check_pixel_format, pixels_to_bytes
 from ugicm_servicekit.wire import view_from_wire
-from ugicm_servicekit.work import Workers
+from ugicm_servicekit.work import Done, Workers
 
 if TYPE_CHECKING:
     from ugicm_codec import Codec, Latents
 
-__all__ = ["Order", "Rendered", "Times", "order_from_wire", "render"]
+__all__ = ["Order", "Rendered", "Rendering", "Times", "order_from_wire"]
 
 
 @dataclass(frozen=True)
@@ -62,37 +62,59 @@ def order_from_wire(message: decoder_pb2.DecodeRequest, *, max_views: int) -> Or
     return Order(views, message.format, message.jpeg_quality)
 
 
-async def render(
-    codec: Codec, stream: bytes, order: Order, *, workers: Workers, times: Times
-) -> AsyncGenerator[Rendered]:
-    """Yield the pictures one by one, each computed when the one before was taken.
+class Rendering:
+    """The pictures of one order, each computed when it is asked for.
 
     The latents are decoded once. Views are synthesised one at a time, as ``Codec.decode_views``
-    does, so that pixels do not depend on which other views a request names; a slow reader holds
-    one picture. ``times`` is added to.
+    does, so that pixels do not depend on which other views a request names.
 
-    Raises:
-        CodecError: the stream cannot be decoded.
-        Overloaded: too much waits already.
+    Attributes:
+        order: what is asked for.
+        times: what it took so far.
     """
-    latents: Latents | None = None
 
-    def work(view: float) -> tuple[Latents, Rendered]:
+    def __init__(self, codec: Codec, stream: bytes, order: Order, workers: Workers) -> None:
+        self.order = order
+        self.times = Times()
+        self._codec = codec
+        self._stream = stream
+        self._workers = workers
+        self._latents: Latents | None = None
+
+    async def first(self) -> Rendered:
+        """Return the order's first picture.
+
+        Raises:
+            CodecError: the stream cannot be decoded.
+            Overloaded: too much waits already.
+        """
+        return self._taken(await self._workers.timed(self._render, self.order.views[0]))
+
+    async def others(self) -> AsyncGenerator[Rendered]:
+        """Yield the pictures behind the first; a slow reader holds one of them.
+
+        Raises:
+            CodecError: the stream cannot be decoded.
+        """
+        for view in self.order.views[1:]:
+            yield self._taken(await self._workers.timed_further(self._render, view))
+
+    def _taken(self, done: Done[Rendered]) -> Rendered:
+        self.times.queue += done.queue_seconds
+        return done.value
+
+    def _render(self, view: float) -> Rendered:
         started = time.perf_counter()
-        known = latents or codec.decode_latents(stream)
+        if self._latents is None:
+            self._latents = self._codec.decode_latents(self._stream)
         decoded = time.perf_counter()
-        pixels = codec.synthesise([known], [view])[0]
+        pixels = self._codec.synthesise([self._latents], [view])[0]
         synthesised = time.perf_counter()
+        order = self.order
         data = pixels_to_bytes(pixels, order.pixel_format, jpeg_quality=order.jpeg_quality)
         written = time.perf_counter()
-        times.latents += decoded - started
-        times.synthesis += synthesised - decoded
-        times.picture += written - synthesised
+        self.times.latents += decoded - started
+        self.times.synthesis += synthesised - decoded
+        self.times.picture += written - synthesised
         height, width, _ = pixels.shape
-        return known, Rendered(view, height, width, data)
-
-    for view in order.views:
-        done = await workers.timed(work, view)
-        times.queue += done.queue_seconds
-        latents, rendered = done.value
-        yield rendered
+        return Rendered(view, height, width, data)

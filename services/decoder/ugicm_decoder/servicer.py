@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from ugicm.v1 import decoder_pb2, decoder_pb2_grpc, types_pb2
 from ugicm_codec import Limits, inspect
 from ugicm_decoder import cursors, wire
-from ugicm_decoder.rendering import Times, order_from_wire, render
+from ugicm_decoder.rendering import Order, Rendered, Rendering, order_from_wire
 from ugicm_decoder.status import DECODER_STATUS
 from ugicm_decoder.store import FrameRecord, FrameStore, Gap, PutOutcome
 from ugicm_decoder.watching import Read, Watched, read_every, read_newest, watch
@@ -18,7 +19,7 @@ from ugicm_servicekit.errors import BadRequest
 from ugicm_servicekit.flow import in_order
 from ugicm_servicekit.logs import about_frame
 from ugicm_servicekit.models import Models
-from ugicm_servicekit.status import failure_of
+from ugicm_servicekit.status import failure_of, or_failure
 from ugicm_servicekit.streams import stream_info_to_wire
 from ugicm_servicekit.wire import key_from_wire, key_to_wire, nanoseconds_to_wire
 from ugicm_servicekit.work import Workers
@@ -36,6 +37,15 @@ _READ_OF_MODE: Mapping[int, Read] = {
     types_pb2.WATCH_MODE_EVERY: read_every,
     types_pb2.WATCH_MODE_NEWEST: read_newest,
 }
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A request that is answered so far: its source, and its first picture."""
+
+    start: decoder_pb2.DecodeStart
+    rendering: Rendering
+    first: Rendered
 
 
 class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
@@ -86,25 +96,37 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
     async def Decode(
         self, request: decoder_pb2.DecodeRequest, context: Any
     ) -> AsyncIterator[decoder_pb2.DecodeResponse]:
-        async with aclosing(self._decode(request)) as parts:
+        # Nothing is sent before the first picture: clients repeat calls that fail until then.
+        async with aclosing(_parts(await self._begin(request))) as parts:
             async for part in parts:
                 yield part
 
     async def DecodeStream(
         self, request_iterator: AsyncIterator[decoder_pb2.DecodeStreamRequest], context: Any
     ) -> AsyncIterator[decoder_pb2.DecodeStreamResponse]:
-        answers = in_order(
-            request_iterator, self._decode_item, ahead=self._decode_ahead, stopping=self._stopping
+        # Items are worked on ahead up to their first picture; the others wait for the reader.
+        items = in_order(
+            request_iterator, self._begin_item, ahead=self._decode_ahead, stopping=self._stopping
         )
-        async with aclosing(answers):
-            async for parts in answers:
-                for part in parts:
-                    yield part
+        async with aclosing(items):
+            async for number, begun in items:
+                if isinstance(begun, types_pb2.Failure):
+                    yield decoder_pb2.DecodeStreamResponse(request_id=number, failure=begun)
+                    continue
+                try:
+                    async with aclosing(_parts(begun)) as parts:
+                        async for part in parts:
+                            yield decoder_pb2.DecodeStreamResponse(request_id=number, response=part)
+                except Exception as error:  # noqa: BLE001 - the outermost layer of an item
+                    failure = failure_of(error, DECODER_STATUS, method="DecodeStream")
+                    yield decoder_pb2.DecodeStreamResponse(request_id=number, failure=failure)
 
     async def GetFrame(
         self, request: decoder_pb2.GetFrameRequest, context: Any
     ) -> decoder_pb2.GetFrameResponse:
-        frame = await self._store.get(key_from_wire(request.key))
+        key = key_from_wire(request.key)
+        about_frame(key)
+        frame = await self._store.get(key)
         return decoder_pb2.GetFrameResponse(frame=wire.frame_to_wire(frame))
 
     async def ListCameras(
@@ -165,41 +187,20 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
             response.failure.CopyFrom(failure_of(error, DECODER_STATUS, method="Ingest"))
         return response
 
-    async def _decode(
-        self, request: decoder_pb2.DecodeRequest
-    ) -> AsyncGenerator[decoder_pb2.DecodeResponse]:
+    async def _begin_item(
+        self, item: decoder_pb2.DecodeStreamRequest
+    ) -> tuple[int, _Begun | types_pb2.Failure]:
+        work = self._begin(item.request)
+        return item.request_id, await or_failure(work, DECODER_STATUS, method="DecodeStream")
+
+    async def _begin(self, request: decoder_pb2.DecodeRequest) -> _Begun:
         order = order_from_wire(request, max_views=self._max_views)
         start, stream = await self._source(request)
         codec = self._models.decoding(start.info.latents_id, request.model)
         start.model = codec.model.name
         start.model_sha256 = codec.model.sha256
-        times = Times()
-        started = False
-        async for picture in render(codec, stream, order, workers=self._workers, times=times):
-            if not started:
-                # Not earlier: clients repeat calls that fail before their first message.
-                yield decoder_pb2.DecodeResponse(start=start)
-                started = True
-            yield decoder_pb2.DecodeResponse(
-                picture=decoder_pb2.PictureStart(
-                    view=picture.view,
-                    format=request.format,
-                    height=picture.height,
-                    width=picture.width,
-                    num_bytes=len(picture.data),
-                )
-            )
-            for begin in range(0, len(picture.data), _CHUNK_BYTES):
-                chunk = picture.data[begin : begin + _CHUNK_BYTES]
-                yield decoder_pb2.DecodeResponse(chunk=chunk)
-        yield decoder_pb2.DecodeResponse(
-            statistics=decoder_pb2.DecodeStatistics(
-                queue_seconds=times.queue,
-                latents_seconds=times.latents,
-                synthesis_seconds=times.synthesis,
-                picture_seconds=times.picture,
-            )
-        )
+        rendering = Rendering(codec, stream, order, self._workers)
+        return _Begun(start, rendering, await rendering.first())
 
     async def _source(
         self, request: decoder_pb2.DecodeRequest
@@ -211,6 +212,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         if source is None:
             raise BadRequest("a request names a stored frame or holds a stream, got neither")
         key = key_from_wire(request.key)
+        about_frame(key)
         frame = await self._store.get(key)
         start = decoder_pb2.DecodeStart(
             key=key_to_wire(key),
@@ -218,19 +220,6 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
             info=stream_info_to_wire(frame.info),
         )
         return start, frame.stream
-
-    async def _decode_item(
-        self, item: decoder_pb2.DecodeStreamRequest
-    ) -> list[decoder_pb2.DecodeStreamResponse]:
-        number = item.request_id
-        try:
-            return [
-                decoder_pb2.DecodeStreamResponse(request_id=number, response=part)
-                async for part in self._decode(item.request)
-            ]
-        except Exception as error:  # noqa: BLE001 - the outermost layer of an item
-            failure = failure_of(error, DECODER_STATUS, method="DecodeStream")
-            return [decoder_pb2.DecodeStreamResponse(request_id=number, failure=failure)]
 
     def _stored_frame(self, record: FrameRecord) -> decoder_pb2.StoredFrame:
         return wire.record_to_wire(record, decodable=self._models.decodes(record.info.latents_id))
@@ -264,3 +253,36 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
             with_streams=request.include_stream,
             stopping=self._stopping,
         )
+
+
+async def _parts(begun: _Begun) -> AsyncGenerator[decoder_pb2.DecodeResponse]:
+    yield decoder_pb2.DecodeResponse(start=begun.start)
+    for part in _picture_parts(begun.first, begun.rendering.order):
+        yield part
+    async with aclosing(begun.rendering.others()) as others:
+        async for picture in others:
+            for part in _picture_parts(picture, begun.rendering.order):
+                yield part
+    times = begun.rendering.times
+    yield decoder_pb2.DecodeResponse(
+        statistics=decoder_pb2.DecodeStatistics(
+            queue_seconds=times.queue,
+            latents_seconds=times.latents,
+            synthesis_seconds=times.synthesis,
+            picture_seconds=times.picture,
+        )
+    )
+
+
+def _picture_parts(picture: Rendered, order: Order) -> Iterator[decoder_pb2.DecodeResponse]:
+    yield decoder_pb2.DecodeResponse(
+        picture=decoder_pb2.PictureStart(
+            view=picture.view,
+            format=types_pb2.PixelFormat.ValueType(order.pixel_format),
+            height=picture.height,
+            width=picture.width,
+            num_bytes=len(picture.data),
+        )
+    )
+    for begin in range(0, len(picture.data), _CHUNK_BYTES):
+        yield decoder_pb2.DecodeResponse(chunk=picture.data[begin : begin + _CHUNK_BYTES])
