@@ -26,10 +26,14 @@ def project(package):
     return tomllib.loads((package / "pyproject.toml").read_text())["project"]
 
 
-def declared(package):
+def requirements(package):
     table = project(package)
     extras = table.get("optional-dependencies", {}).values()
-    return requirement_names(sum(extras, table.get("dependencies", [])))
+    return sum(extras, table.get("dependencies", []))
+
+
+def declared(package):
+    return requirement_names(requirements(package))
 
 
 def import_names(package):
@@ -67,6 +71,11 @@ def test_every_import_is_declared(package):
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_everything_declared_is_pinned(package):
     assert declared(package) - set(OURS.values()) <= requirement_names(pins())
+
+
+def test_packages_agree_on_the_oldest_versions():
+    every = {requirement for package in PACKAGES for requirement in requirements(package)}
+    assert len(every) == len(requirement_names(every)), sorted(every)
 
 
 def test_pins_name_versions_and_nothing_else():
