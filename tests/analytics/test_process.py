@@ -46,7 +46,7 @@ async def test_a_process_serves_until_sigterm_and_ends_with_0():
 
 
 def test_an_unknown_analyzer_ends_the_start_with_one_line(capfd):
-    assert main(["--port=0", "--analyzers=faces,dogs"]) == 1
+    assert main(["--port=0", "--analyzers=faces,dogs"]) == 2
     last = capfd.readouterr().err.splitlines()[-1]
     assert last == "analytics: no analyzer is called 'dogs'; there are faces, people"
 

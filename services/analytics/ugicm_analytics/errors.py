@@ -2,7 +2,7 @@
 
 AnalyticsError
   + AnalyzerError           an analyzer cannot do what it was asked for
-      x UnknownAnalyzer      no analyzer of that name is loaded or exists
+      x UnknownAnalyzer      no analyzer of that name is loaded
       x AnalyzerUnavailable  what the analyzer is made of is missing here
   x ResultsNotKept          this server has no store of results
   + DecoderError            the decoder gave no picture
@@ -43,7 +43,7 @@ class AnalyzerError(AnalyticsError):
 
 
 class UnknownAnalyzer(AnalyzerError):
-    """No analyzer of that name is loaded, or exists at all."""
+    """No analyzer of that name is loaded."""
 
 
 class AnalyzerUnavailable(AnalyzerError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ugicm_analytics.analyzer import Analyzer
 from ugicm_analytics.embedded.faces import FaceDetector
 from ugicm_analytics.embedded.people import PeopleDetector
-from ugicm_analytics.errors import UnknownAnalyzer
+from ugicm_servicekit.errors import BadSettings
 
 __all__ = ["ANALYZERS", "load_analyzers"]
 
@@ -21,13 +21,13 @@ def load_analyzers(names: Sequence[str]) -> dict[str, Analyzer]:
     """Return analyzers that are ready, by name and in the order of their names.
 
     Raises:
-        UnknownAnalyzer: there is no analyzer of one of the names.
+        BadSettings: there is no analyzer of one of the names.
         AnalyzerUnavailable: what one is made of is missing here.
     """
     unknown = sorted(set(names) - set(ANALYZERS))
     if unknown:
         names, known = ", ".join(map(repr, unknown)), ", ".join(sorted(ANALYZERS))
-        raise UnknownAnalyzer(f"no analyzer is called {names}; there are {known}")
+        raise BadSettings([f"no analyzer is called {names}; there are {known}"])
     analyzers = {name: ANALYZERS[name]() for name in sorted(set(names))}
     for analyzer in analyzers.values():
         analyzer.load()
