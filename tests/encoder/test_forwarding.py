@@ -128,30 +128,29 @@ async def test_a_decoder_that_went_away_and_came_back_is_used_again(tmp_path):
                 assert await stored(again) == [0, 1]
 
 
-class StrangeDecoder(DecoderServiceServicer):
-    """Answers no frame of its first call, and each of the later ones by what a test gives."""
+class ScriptedDecoder(DecoderServiceServicer):
+    """Answers frames by what a test gives; where that is None, the call stalls."""
 
-    def __init__(self, *answers):
+    def __init__(self, answers):
         self.answers = iter(answers)
-        self.num_calls = 0
 
     async def Ingest(self, request_iterator, context):
-        self.num_calls += 1
-        is_first = self.num_calls == 1
         async for _ in request_iterator:
-            if not is_first:
-                yield next(self.answers)
+            answer = next(self.answers)
+            if answer is None:
+                await asyncio.Event().wait()
+            yield answer
 
 
 @asynccontextmanager
-async def strange(*answers):
-    """Serve by a ``StrangeDecoder`` and an encoder that forwards to it."""
+async def scripted(*answers, **settings):
+    """Serve by an encoder that forwards to a ``ScriptedDecoder``."""
     server = grpc.aio.server()
-    add_DecoderServiceServicer_to_server(StrangeDecoder(*answers), server)
+    add_DecoderServiceServicer_to_server(ScriptedDecoder(answers), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with encoding(upstream=f"127.0.0.1:{port}", upstream_seconds=0.05) as encoder:
+        async with encoding(upstream=f"127.0.0.1:{port}", **settings) as encoder:
             yield encoder
     finally:
         await server.stop(None)
@@ -172,10 +171,10 @@ def failing(code, **fields):
 
 
 async def test_a_decoder_that_does_not_answer_in_time_is_unavailable_and_gets_a_fresh_call():
-    async with strange(STORED) as encoder:
+    async with scripted(None, STORED, upstream_seconds=0.5) as encoder:
         error = await refusal(encoder.stub.Encode(request(0)))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
-        assert "within 0.05 s" in error.details()
+        assert "within 0.5 s" in error.details()
         assert (await encoder.stub.Encode(request(1))).delivery == pb.DELIVERY_STORED
 
 
@@ -190,8 +189,7 @@ async def test_a_decoder_that_does_not_answer_in_time_is_unavailable_and_gets_a_
     ],
 )
 async def test_the_decoders_refusal_is_passed_on_with_its_words(code):
-    async with strange(failing(code)) as encoder:
-        await refusal(encoder.stub.Encode(request(0)))
+    async with scripted(failing(code)) as encoder:
         error = await refusal(encoder.stub.Encode(request(1)))
     assert error.code() is code
     assert error.details() == "the decoder refused frame gate/1/1: the decoder's words"
@@ -200,16 +198,14 @@ async def test_the_decoders_refusal_is_passed_on_with_its_words(code):
 
 async def test_a_full_decoders_hint_is_passed_on():
     full = failing(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_seconds=1.5)
-    async with strange(full) as encoder:
-        await refusal(encoder.stub.Encode(request(0)))
+    async with scripted(full) as encoder:
         error = await refusal(encoder.stub.Encode(request(1)))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "1500"
 
 
 async def test_a_broken_decoder_is_told_in_the_log_only(caplog):
-    async with strange(failing(grpc.StatusCode.INTERNAL)) as encoder:
-        await refusal(encoder.stub.Encode(request(0)))
+    async with scripted(failing(grpc.StatusCode.INTERNAL)) as encoder:
         error = await refusal(encoder.stub.Encode(request(1)))
     assert error.code() is grpc.StatusCode.INTERNAL
     assert error.details() == "internal error"
