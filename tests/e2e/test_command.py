@@ -113,7 +113,7 @@ def test_a_port_that_is_taken_is_one_line(service, tmp_path):
 def test_a_model_that_is_missing_is_one_line(service, tmp_path):
     arguments = ["--models", "nonesuch", "--port", 0]
     store = ["--store", tmp_path / "frames.sqlite"] if service == "decoder" else []
-    done = ugicm("serve", service, *arguments, *store, code=1)
+    done = ugicm("serve", service, *arguments, *store, code=2)
     assert "nonesuch" in done.stderr.decode().splitlines()[-1]
     assert b"Traceback" not in done.stderr
 

@@ -136,7 +136,7 @@ def test_a_service_that_cannot_start_ends_the_demo_with_one_line(photos, tmp_pat
     command = [*DEMO, "--photos", photos, "--out", tmp_path / "out"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("ugicm: the analytics ended (1) at its start: ")
+    assert done.stderr.startswith("ugicm: the analytics ended (2) at its start: ")
     assert "nonesuch" in done.stderr
     assert done.stderr.count("\n") == 1
     assert marked_processes(mark) == []
