@@ -63,6 +63,8 @@ class Recipe:
         quality_steps: of the exported model.
         weights: of the loss.
         stages: in order.
+        view_rate: learning rate of the view's network relative to the others'. Its terms are sums
+            over hundreds of features, so that equal steps would throw them about.
         warmup_steps: over which each stage's learning rate rises.
         gradient_norm: to which gradients are clipped.
         held_out: pictures at the end of the set that are never trained on.
@@ -79,6 +81,7 @@ class Recipe:
     quality_steps: int
     weights: LossWeights
     stages: tuple[Stage, ...]
+    view_rate: float
     warmup_steps: int
     gradient_norm: float
     held_out: int
@@ -97,7 +100,7 @@ def default() -> Recipe:
     """
     backbone = Stage(
         name="backbone",
-        steps=24_000,
+        steps=27_600,
         batch=8,
         crop=128,
         first_rate=5e-4,
@@ -108,7 +111,7 @@ def default() -> Recipe:
     views = replace(
         backbone,
         name="views",
-        steps=4_000,
+        steps=1_800,
         batch=4,
         crop=192,
         first_rate=2e-4,
@@ -121,8 +124,9 @@ def default() -> Recipe:
         knots=5,
         lambdas=(0.0016, 0.032),
         quality_steps=101,
-        weights=LossWeights(semantic=1.5, machine_distortion=0.5),
+        weights=LossWeights(semantic=4.0, machine_distortion=0.5),
         stages=(backbone, views),
+        view_rate=0.3,
         warmup_steps=300,
         gradient_norm=1.0,
         held_out=64,

@@ -189,21 +189,24 @@ class Trainer:
         quality = (slots / stage.batch).to(self._device)
         view = _draw_views(stage, generator).to(self._device)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._rate(stage, step)
+            group["lr"] = group["relative_rate"] * self._rate(stage, step)
         if stage.trained is Trained.SYNTHESIS:
             with torch.no_grad():
                 coded = self.model.encode(original, quality, precision=self._precision)
         else:
             coded = self.model.encode(original, quality, precision=self._precision)
-        terms = training_loss(
-            original=original,
-            reconstruction=self.model.synthesise(coded.y_hat, view, precision=self._precision),
-            bits=coded.bits,
-            distortion_weight=self.model.gains.distortion_weight(quality),
-            view=view,
-            weights=recipe.weights,
-            teacher=self._teacher if stage.views is Views.ALL else None,
-        )
+        reconstruction = self.model.synthesise(coded.y_hat, view, precision=self._precision)
+        mixed = self._precision != torch.float32
+        with torch.autocast(self._device.type, dtype=self._precision, enabled=mixed):
+            terms = training_loss(
+                original=original,
+                reconstruction=reconstruction,
+                bits=coded.bits,
+                distortion_weight=self.model.gains.distortion_weight(quality),
+                view=view,
+                weights=recipe.weights,
+                teacher=self._teacher if stage.views is Views.ALL else None,
+            )
         self._optimizer.zero_grad()
         terms.total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.gradient_norm)
@@ -217,7 +220,16 @@ class Trainer:
         )
 
     def _new_optimizer(self) -> torch.optim.Adam:
-        return torch.optim.Adam(self.model.parameters())
+        synthesis = self.model.g_s
+        of_view = [*synthesis.embedding.parameters(), *synthesis.view_terms.parameters()]
+        known = {id(parameter) for parameter in of_view}
+        others = [each for each in self.model.parameters() if id(each) not in known]
+        return torch.optim.Adam(
+            [
+                {"params": others, "relative_rate": 1.0},
+                {"params": of_view, "relative_rate": self._recipe.view_rate},
+            ]
+        )
 
     @torch.no_grad()
     def _validate(self, stage: Stage) -> None:

@@ -114,16 +114,17 @@ class ConditionalSynthesis(nn.Module):
         Args:
             y_hat: ``(N, M, h, w)``, latents divided by their gains.
             terms: what ``terms(view)`` returned for these pictures' views. The last one decides
-                the output's precision: in bfloat16, values near 1 are coarser than a grey level.
+                the precision from the last normalisation on: there, bfloat16 costs most.
 
         Returns:
             ``(N, 3, 16 h, 16 w)``, RGB, nominally in [0, 1]; not clamped.
         """
         x = y_hat
-        for deconvolve, normalise, term in zip(
-            self.deconvolutions, self.normalisations, terms, strict=False
-        ):
-            x = normalise(deconvolve(x).add_(term.to(x.dtype)))
+        last = len(self.normalisations) - 1
+        for index, normalise in enumerate(self.normalisations):
+            x = self.deconvolutions[index](x)
+            x = x.add_(terms[index].to(x.dtype))
+            x = normalise(x.to(terms[-1].dtype) if index == last else x)
         return self.output(x) + terms[-1]  # type: ignore[no-any-return]
 
 

@@ -100,11 +100,11 @@ class HyperpriorModel:
         for module in (analysis, synthesis, hyper_analysis):
             module.requires_grad_(False).eval().to(device=device)
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # What a view adds stays in float32: the last term decides the output's precision.
+        # What a view adds stays in float32, and so does the output: bfloat16 loses most of its
+        # 0.03 dB there.
         analysis.to(dtype=precision)
         synthesis.deconvolutions.to(dtype=precision)
-        synthesis.normalisations.to(dtype=precision)
-        synthesis.output.to(dtype=precision)
+        synthesis.normalisations[:-1].to(dtype=precision)
         return cls(
             analysis=analysis,
             synthesis=synthesis,

@@ -83,6 +83,7 @@ class ViewEmbedding(nn.Module):
     """Turn a view into the conditional feature ``f_view`` (Yin et al., AAAI 2025, two-layer MLP).
 
     The view enters with its sines and cosines at ``octaves`` frequencies, as in the published code.
+    That code rectifies the output as well; here training then ended with every output at zero.
     """
 
     def __init__(self, features: int, octaves: int) -> None:
@@ -98,12 +99,13 @@ class ViewEmbedding(nn.Module):
             view: ``(N,)``, in [0, 1]: 0 for human, 1 for machine.
 
         Returns:
-            ``(N, features)``, not negative.
+            ``(N, features)``.
         """
         frequencies = 2.0 ** torch.arange(self.octaves, device=view.device, dtype=view.dtype)
         angles = view[:, None] * frequencies
         inputs = torch.cat([view[:, None], torch.sin(angles), torch.cos(angles)], dim=1)
-        return functional.relu(self.output(functional.relu(self.hidden(inputs))))
+        embedding: Tensor = self.output(functional.relu(self.hidden(inputs)))
+        return embedding
 
 
 class ViewTerm(nn.Linear):
