@@ -18,7 +18,7 @@ QUALITIES = (0, 50, 100)
 
 def main() -> None:
     """Measure the photos named on the command line."""
-    native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    native = Codec.load().precision is torch.bfloat16
     full = Codec.load(precision=torch.float32)
     half = Codec.load(precision=torch.bfloat16)
     photos = [np.asarray(Image.open(path).convert("RGB")) for path in sys.argv[1:]]
@@ -32,7 +32,7 @@ def main() -> None:
         json.dumps(
             {
                 "photos": [Path(path).name for path in sys.argv[1:]],
-                "native": bool(native),
+                "native": native,
                 "mean_loss_db": float(np.mean(losses)),
                 "largest_loss_db": float(np.max(losses)),
                 "mean_growth_percent": float(np.mean(percents)),

@@ -101,6 +101,11 @@ class Codec:
         )
         return cls(model, model_file.info, limits or Limits())
 
+    @property
+    def precision(self) -> torch.dtype:
+        """The transforms' precision on this device."""
+        return self._model.precision
+
     def encode(
         self, image: Image, quality: int | None = None, *, max_bytes: int | None = None
     ) -> bytes:
