@@ -53,8 +53,11 @@ def _ugicm(model: str, step: int, stopwatch: Stopwatch) -> Subject:
     from ugicm_codec import Codec
     from ugicm_codec.entropy import rans
     from ugicm_codec.entropy.hyperprior import HyperpriorCoder
+    from ugicm_codec.memory import keep_freed_memory
     from ugicm_codec.models.hyperprior import HyperpriorModel
 
+    # As the services and the command do.
+    keep_freed_memory()
     stopwatch.watch(HyperpriorModel, "analyse", TRANSFORM)
     stopwatch.watch(HyperpriorModel, "synthesise", TRANSFORM)
     stopwatch.watch(HyperpriorModel, "quantise", NETWORKS)

@@ -23,6 +23,7 @@ from ugicm_client.commands.view import view
 from ugicm_client.commands.work import complain
 from ugicm_client.errors import ClientError
 from ugicm_codec.errors import CodecError
+from ugicm_codec.memory import keep_freed_memory
 from ugicm_servicekit.errors import ServicekitError
 
 __all__ = ["cli", "main"]
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; errors become one line on standard error."""
     # gRPC's own log would add lines such as "Got goaway" to what the command says.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    keep_freed_memory()
     try:
         code = cli.main(argv, prog_name="ugicm", standalone_mode=False)
         sys.stdout.flush()

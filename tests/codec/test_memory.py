@@ -10,7 +10,7 @@ import pytest
 PROBE = """
 import resource, sys, threading
 import numpy as np
-from ugicm_servicekit.memory import keep_freed_memory
+from ugicm_codec.memory import keep_freed_memory
 
 assert sys.argv[1] == "default" or keep_freed_memory()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
