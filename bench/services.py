@@ -18,11 +18,14 @@ from ugicm_client.camera import CameraClient
 from ugicm_client.demo.processes import started
 from ugicm_client.operator import OperatorClient
 from ugicm_codec import Codec
+from ugicm_codec.memory import keep_freed_memory
 
 
 async def main() -> None:
     """Measure ``PICTURE REPEAT``."""
     path, repeat = sys.argv[1:]
+    # As the services do: the two sides differ in the transport alone.
+    keep_freed_memory()
     picture, times = np.load(Path(path)), int(repeat)
     codec = Codec.load()
     # Another stream each time, so that no cache of decoded latents answers.
