@@ -1,0 +1,1 @@
+"""The subcommands of ``ugicm-train``, one file each."""
