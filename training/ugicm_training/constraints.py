@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from compressai.ops import NonNegativeParametrizer
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from ugicm_codec.models.layers import GDN
 
-__all__ = ["constrain", "effective_state"]
+__all__ = ["constrain", "effective_state", "set_effective_state"]
 
 
 # Keeps the normalisation away from a division by zero; CompressAI's bound.
@@ -50,3 +52,21 @@ def effective_state(module: nn.Module) -> dict[str, Tensor]:
                 state[f"{name}.beta"] = layer.beta.detach().clone()
                 state[f"{name}.gamma"] = layer.gamma.detach().clone()
     return state
+
+
+def set_effective_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give ``module`` the values of ``effective_state``, constrained parameters included."""
+    plain = module.state_dict()
+    constrained = {
+        f"{name}.{parameter}": (layer, parameter)
+        for name, layer in module.named_modules()
+        if isinstance(layer, GDN)
+        for parameter in ("beta", "gamma")
+    }
+    with torch.no_grad():
+        for name, value in state.items():
+            if name in constrained:
+                layer, parameter = constrained[name]
+                setattr(layer, parameter, value)
+            else:
+                plain[name].copy_(value)

@@ -4,6 +4,7 @@ TrainingError
   + EmptyDataset       no usable picture
   + UnreadableShard    a .tar of pictures is damaged
   + BadCheckpoint      a checkpoint of another recipe, or not one at all
+  + BadStart           a model file that cannot be trained further
   + MissingWeights     a teacher's weights are not where they were said to be
   + BadEmbeddings      the table that a teacher is fitted to is no such table
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 __all__ = [
     "BadCheckpoint",
     "BadEmbeddings",
+    "BadStart",
     "EmptyDataset",
     "MissingWeights",
     "TrainingError",
@@ -34,6 +36,10 @@ class UnreadableShard(TrainingError):
 
 class BadCheckpoint(TrainingError):
     """The file is no checkpoint of this recipe."""
+
+
+class BadStart(TrainingError):
+    """The model file cannot be trained further."""
 
 
 class MissingWeights(TrainingError):
