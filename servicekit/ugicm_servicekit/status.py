@@ -90,8 +90,10 @@ def failure_of(error: Exception, table: StatusTable, *, method: str) -> Failure:
     message = _one_line(str(error))
     _log.info("%s refused: %s: %s", method, code.name, message)
     failure = Failure(code=code.value[0], message=message)
-    if isinstance(error, errors.Overloaded):
-        failure.retry_after_seconds = error.retry_after_seconds
+    # Overloaded has it, and so have errors of the services that waiting may mend.
+    retry_after_seconds = getattr(error, "retry_after_seconds", None)
+    if retry_after_seconds is not None:
+        failure.retry_after_seconds = retry_after_seconds
     return failure
 
 

@@ -10,47 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from ugicm_codec import StreamInfo
-from ugicm_decoder.errors import (
-    FrameConflict,
-    FrameNotFound,
-    StoreDamaged,
-    StoreFailed,
-    StoreUnusable,
-)
+from tests.decoder.store_frames import LARGEST, NOW_NS, ask, frame
+from ugicm_decoder.errors import FrameConflict, FrameNotFound, StoreUnusable
 from ugicm_decoder.store import (
-    Frame,
     FrameQuery,
     FrameRecord,
     Gap,
     GapReason,
     PutOutcome,
     SqliteFrameStore,
-    schema,
 )
 from ugicm_servicekit.wire import FrameKey
-
-NOW_NS = 1_700_000_000_000_000_000
-LARGEST = 2**64 - 1
-
-
-def frame(
-    camera: str = "gate",
-    sequence: int = 0,
-    *,
-    epoch: int = 1,
-    captured_ns: int = 0,
-    stream: bytes = b"bytes",
-) -> Frame:
-    info = StreamInfo(
-        version=1,
-        latents_id=b"latents!",
-        height=2,
-        width=3,
-        quality_step=4,
-        num_bytes=len(stream),
-    )
-    return Frame(FrameKey(camera, epoch, sequence), captured_ns, info, stream)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -102,15 +72,15 @@ async def test_a_frame_is_seen_by_other_connections_once_put_returns(
     store: SqliteFrameStore, path: Path
 ) -> None:
     await store.put(frame())
-    other = sqlite3.connect(path)
-    assert other.execute("SELECT count(*) FROM frame").fetchone() == (1,)
-    other.close()
+    assert ask(path, "SELECT count(*) FROM frame") == 1
 
 
-async def test_every_commit_reaches_the_disk(store: SqliteFrameStore) -> None:
+async def test_every_commit_reaches_the_disk(store: SqliteFrameStore, path: Path) -> None:
     full = 2
-    assert store._writer.execute("PRAGMA synchronous").fetchone() == (full,)
-    assert store._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert await store._writes.run(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (
+        full,
+    )
+    assert ask(path, "PRAGMA journal_mode") == "wal"
 
 
 async def test_a_reopened_store_has_the_same_identity_and_frames(path: Path) -> None:
@@ -121,20 +91,6 @@ async def test_a_reopened_store_has_the_same_identity_and_frames(path: Path) -> 
     assert (second.id, second.newest_position) == (first.id, 1)
     assert await second.get(frame().key) == frame()
     await second.close()
-
-
-async def test_changed_bytes_are_reported_and_other_frames_still_read(
-    store: SqliteFrameStore, path: Path
-) -> None:
-    await store.put(frame(sequence=0))
-    await store.put(frame(sequence=1))
-    vandal = sqlite3.connect(path)
-    vandal.execute("UPDATE frame SET stream = ? WHERE position = 1", (b"bytez",))
-    vandal.commit()
-    vandal.close()
-    with pytest.raises(StoreDamaged, match="gate/1/0"):
-        await store.get(FrameKey("gate", 1, 0))
-    assert (await store.get(FrameKey("gate", 1, 1))).stream == b"bytes"
 
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
@@ -160,58 +116,6 @@ async def test_a_second_decoder_on_one_store_is_refused_until_the_first_ends(pat
         await SqliteFrameStore.open(path)
     await first.close()
     await (await SqliteFrameStore.open(path)).close()
-
-
-async def test_a_store_of_a_newer_version_is_refused(store: SqliteFrameStore, path: Path) -> None:
-    newer = sqlite3.connect(path)
-    newer.execute("PRAGMA user_version = 1000")
-    newer.commit()
-    newer.close()
-    with pytest.raises(StoreUnusable, match="got 1000"):
-        await SqliteFrameStore.open(path)
-
-
-async def test_an_older_store_becomes_a_current_one_with_its_frames(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = await SqliteFrameStore.open(path)
-    await old.put(frame())
-    await old.close()
-    monkeypatch.setattr(
-        schema, "_MIGRATIONS", (*schema._MIGRATIONS, ("ALTER TABLE camera ADD COLUMN note TEXT",))
-    )
-    new = await SqliteFrameStore.open(path)
-    assert await new.get(frame().key) == frame()
-    await new.close()
-    with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
-        assert db.execute("SELECT name, note FROM camera").fetchall() == [("gate", None)]
-
-
-async def test_a_migration_that_fails_leaves_the_file_as_it_was(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await (await SqliteFrameStore.open(path)).close()
-    broken = ("CREATE TABLE half (done)", "ALTER TABLE nothing ADD COLUMN note TEXT")
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "_MIGRATIONS", (*schema._MIGRATIONS, broken))
-        with pytest.raises(StoreUnusable, match="nothing"):
-            await SqliteFrameStore.open(path)
-    with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
-        assert db.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchone() is None
-
-
-async def test_a_full_disk_refuses_frames_and_goes_on_reading(store: SqliteFrameStore) -> None:
-    await store.put(frame(sequence=0))
-    (pages,) = store._writer.execute("PRAGMA page_count").fetchone()
-    store._writer.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StoreFailed, match="full"):
-        await store.put(frame(sequence=1, stream=bytes(100_000)))
-    assert await store.get(frame().key) == frame()
-    store._writer.execute("PRAGMA max_page_count = 1000000")
-    assert await store.put(frame(sequence=1)) is PutOutcome.STORED
-    assert store.newest_position == 2
 
 
 async def test_a_directory_is_refused_as_a_store(tmp_path: Path) -> None:
@@ -341,11 +245,3 @@ async def test_a_waiting_reader_wakes_when_something_is_stored(store: SqliteFram
     assert not waiting.done()
     await store.put(frame("gate", 1))
     await waiting
-
-
-async def test_closing_finishes_the_writes_under_way(path: Path) -> None:
-    store = await SqliteFrameStore.open(path)
-    writes = [asyncio.create_task(store.put(frame("gate", n))) for n in range(20)]
-    await asyncio.sleep(0)
-    await store.close()
-    assert {await write for write in writes} == {PutOutcome.STORED}

@@ -4,7 +4,9 @@ DecoderError
   x StoreUnusable         the file is no frame store, or a newer decoder wrote it
   + StoreError            the frame store cannot answer
       x StoreFailed       the disk or the database refused
-      x StoreDamaged      what was stored no longer reads as it was written
+      x StoreFull         there is no room for anything new
+      x StoreDamaged      the store's file no longer reads as it was written
+      x FrameDamaged      a frame's bytes no longer match their checksum
       x FrameNotFound     no frame has the key
       x FrameConflict     the key is taken by a frame with other bytes
       x BadCursor         the cursor or page token was not made by this store for this query
@@ -16,10 +18,12 @@ __all__ = [
     "BadCursor",
     "DecoderError",
     "FrameConflict",
+    "FrameDamaged",
     "FrameNotFound",
     "StoreDamaged",
     "StoreError",
     "StoreFailed",
+    "StoreFull",
     "StoreUnusable",
 ]
 
@@ -40,8 +44,24 @@ class StoreFailed(StoreError):
     """The disk or the database refused to read or write."""
 
 
+class StoreFull(StoreError):
+    """There is no room for anything new.
+
+    Attributes:
+        retry_after_seconds: when to try again.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class StoreDamaged(StoreError):
-    """What was stored no longer reads as it was written."""
+    """The store's file no longer reads as it was written."""
+
+
+class FrameDamaged(StoreError):
+    """The stored bytes of a frame no longer match their checksum."""
 
 
 class FrameNotFound(StoreError):

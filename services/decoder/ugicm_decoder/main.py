@@ -40,7 +40,7 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
     Raises:
         StoreUnusable: the store cannot be opened.
     """
-    store = await SqliteFrameStore.open(settings.store)
+    store = await SqliteFrameStore.open(settings.store, settings.store_limits)
     workers = Workers(threads=settings.threads, max_queued=settings.max_queued, name="decoding")
     try:
         servicer = DecoderServicer(

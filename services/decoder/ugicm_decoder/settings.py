@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from ugicm_decoder.store import StoreLimits
 from ugicm_servicekit.models import ModelSettings
 from ugicm_servicekit.settings import Setting
 
@@ -22,6 +23,19 @@ class DecoderSettings(ModelSettings):
         int, Setting("largest message to accept or send, in bytes", 2**21, 2**31 - 1)
     ] = ModelSettings.max_message_bytes
     store: Annotated[Path, Setting("file that keeps the frames")] = Path("ugicm-frames.sqlite")
+    retention_seconds: Annotated[
+        float | None, Setting("how long a frame is kept after its storing; unset: for good", 1)
+    ] = StoreLimits.retention_seconds
+    retention_camera_bytes: Annotated[
+        int | None,
+        Setting("most bytes of streams kept of each camera, oldest removed; unset: any", 1),
+    ] = StoreLimits.retention_camera_bytes
+    max_store_bytes: Annotated[
+        int | None, Setting("most bytes in use in the store's file; unset: any", 1)
+    ] = StoreLimits.max_store_bytes
+    min_free_bytes: Annotated[
+        int, Setting("how much of the store's disk stays free, in bytes", 0)
+    ] = StoreLimits.min_free_bytes
     max_views: Annotated[int, Setting("most views in one request", 1)] = 16
     ingest_ahead: Annotated[
         int, Setting("how many frames of one Ingest call may be under way", 1, 1024)
@@ -29,3 +43,13 @@ class DecoderSettings(ModelSettings):
     decode_ahead: Annotated[
         int, Setting("how many items of one DecodeStream call may be under way", 1, 1024)
     ] = 2
+
+    @property
+    def store_limits(self) -> StoreLimits:
+        """What the store may hold."""
+        return StoreLimits(
+            retention_seconds=self.retention_seconds,
+            retention_camera_bytes=self.retention_camera_bytes,
+            max_store_bytes=self.max_store_bytes,
+            min_free_bytes=self.min_free_bytes,
+        )

@@ -12,7 +12,9 @@ __all__ = ["DECODER_STATUS"]
 DECODER_STATUS: StatusTable = {
     **STATUS,
     errors.StoreFailed: grpc.StatusCode.UNAVAILABLE,
+    errors.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreDamaged: grpc.StatusCode.DATA_LOSS,
+    errors.FrameDamaged: grpc.StatusCode.DATA_LOSS,
     errors.FrameNotFound: grpc.StatusCode.NOT_FOUND,
     errors.FrameConflict: grpc.StatusCode.ALREADY_EXISTS,
     errors.BadCursor: grpc.StatusCode.INVALID_ARGUMENT,

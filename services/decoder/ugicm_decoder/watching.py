@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ugicm_decoder.errors import StoreDamaged
+from ugicm_decoder.errors import FrameDamaged, FrameNotFound
 from ugicm_decoder.store import Event, Events, FrameRecord, FrameStore, Gap, GapReason
 from ugicm_servicekit.errors import Stopping
 
@@ -49,7 +49,8 @@ async def watch(
 ) -> AsyncGenerator[Watched]:
     """Yield what is stored behind ``position``, then what is stored from now on.
 
-    A frame whose bytes are damaged is reported as a gap where its stream is wanted.
+    Where streams are wanted, a frame is reported as a gap if its bytes are damaged, or if retention
+    has removed it meanwhile.
 
     Raises:
         Stopping: once ``stopping`` is set.
@@ -72,10 +73,14 @@ async def _with_stream(store: FrameStore, event: Event) -> Watched:
     key = event.what.key
     try:
         frame = await store.get(key)
-    except StoreDamaged:
-        gap = Gap(key.camera, key.epoch, key.sequence, key.sequence, GapReason.DAMAGED)
-        return Watched(event.position, gap)
-    return Watched(event.position, event.what, frame.stream)
+    except FrameDamaged:
+        reason = GapReason.DAMAGED
+    except FrameNotFound:
+        reason = GapReason.RETENTION
+    else:
+        return Watched(event.position, event.what, frame.stream)
+    gap = Gap(key.camera, key.epoch, key.sequence, key.sequence, reason)
+    return Watched(event.position, gap)
 
 
 async def _wait_beyond(store: FrameStore, position: int, stopping: asyncio.Event) -> None:

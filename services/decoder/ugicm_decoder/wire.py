@@ -72,7 +72,8 @@ def gap_from_wire(message: types_pb2.Gap) -> Gap:
     """Return the gap in ``message``.
 
     Raises:
-        BadRequest: the camera or the reason is unknown, or the gap ends before it begins.
+        BadRequest: the camera is no name, the gap ends before it begins, or its reason is not one
+            that an encoder has.
     """
     first = key_from_wire(first_key_of_gap(message))
     if message.last_sequence < message.first_sequence:
@@ -80,11 +81,12 @@ def gap_from_wire(message: types_pb2.Gap) -> Gap:
             f"a gap's last sequence is {message.first_sequence} or more, "
             f"got {message.last_sequence}"
         )
-    try:
-        reason = GapReason(message.reason)
-    except ValueError as error:
-        raise BadRequest(f"a gap has a known reason, got {message.reason}") from error
-    return Gap(first.camera, first.epoch, first.sequence, message.last_sequence, reason)
+    # Only the store itself knows what it removed: frames in such a gap count as stored before.
+    if message.reason != types_pb2.GAP_REASON_SPOOL_FULL:
+        raise BadRequest(f"a gap that is ingested has the reason SPOOL_FULL, got {message.reason}")
+    return Gap(
+        first.camera, first.epoch, first.sequence, message.last_sequence, GapReason.SPOOL_FULL
+    )
 
 
 def gap_to_wire(gap: Gap) -> types_pb2.Gap:

@@ -12,6 +12,7 @@ from ugicm_decoder.store.interface import (
     GapReason,
     PutOutcome,
 )
+from ugicm_decoder.store.limits import StoreLimits
 from ugicm_decoder.store.sqlite import SqliteFrameStore
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "GapReason",
     "PutOutcome",
     "SqliteFrameStore",
+    "StoreLimits",
 ]

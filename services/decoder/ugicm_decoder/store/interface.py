@@ -124,8 +124,9 @@ class PutOutcome(Enum):
 class FrameStore(Protocol):
     """Keeps frames and gaps, durably and in the order of storing.
 
-    Every method may raise ``StoreFailed``. Positions count from 1, only grow, and are never used
-    twice, also across restarts and deletions.
+    Every method may raise ``StoreFailed`` or ``StoreDamaged``. Positions count from 1, only grow,
+    and are never used twice, also across restarts. Where retention has removed frames, a gap stands
+    at the position of the last of them; it may also name frames that a reader got before.
     """
 
     @property
@@ -139,19 +140,27 @@ class FrameStore(Protocol):
     async def put(self, frame: Frame) -> PutOutcome:
         """Return once the frame is durable.
 
+        A frame that retention has removed is a duplicate too, whatever its bytes. A caller who
+        gives up takes nothing back.
+
         Raises:
             FrameConflict: the key is taken by other bytes.
+            StoreFull: there is no room; reads go on.
         """
 
     async def put_gap(self, gap: Gap) -> PutOutcome:
-        """Return once the gap is durable."""
+        """Return once the gap is durable; it is stored without frames that it begins with.
+
+        Raises:
+            StoreFull: there is no room; reads go on.
+        """
 
     async def get(self, key: FrameKey) -> Frame:
         """Return a frame whose bytes are those that were put.
 
         Raises:
             FrameNotFound: no frame has the key.
-            StoreDamaged: its bytes have changed.
+            FrameDamaged: its bytes have changed; a gap that says so is stored.
         """
 
     async def cameras(self, *, after: str, limit: int) -> list[CameraSummary]:

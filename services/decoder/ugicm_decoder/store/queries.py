@@ -1,4 +1,4 @@
-"""The frame store's statements: what is read and written within one transaction."""
+"""The frame store's statements that only read; each call sees the state of one transaction."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from ugicm_codec import StreamInfo
-from ugicm_decoder.errors import FrameConflict, FrameNotFound, StoreDamaged
+from ugicm_decoder.errors import FrameDamaged, FrameNotFound
+from ugicm_decoder.store.connections import is_damage
+from ugicm_decoder.store.inserts import removed_gap
 from ugicm_decoder.store.interface import (
     CameraSummary,
     Event,
@@ -17,14 +18,20 @@ from ugicm_decoder.store.interface import (
     Frame,
     FrameQuery,
     FrameRecord,
-    Gap,
-    GapReason,
+)
+from ugicm_decoder.store.rows import (
+    BY_KEY,
+    GAP,
+    RECORD,
+    gap_of,
+    key_columns,
+    record_of,
+    signed,
+    unsigned,
 )
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = [
-    "insert_frame",
-    "insert_gap",
     "newest_position",
     "select_cameras",
     "select_events",
@@ -33,77 +40,6 @@ __all__ = [
     "select_newest_frames",
     "store_id",
 ]
-
-_SIGN = 1 << 63
-
-_RECORD = (
-    "camera, epoch, sequence, captured_ns, stored_ns, "
-    "version, latents_id, height, width, quality_step, num_bytes"
-)
-_GAP = "camera, epoch, first_sequence, last_sequence, reason"
-_BY_KEY = "camera = ? AND epoch = ? AND sequence = ?"
-
-
-def insert_frame(db: sqlite3.Connection, frame: Frame, stored_ns: int) -> int | None:
-    """Store a frame; return its position, or None where it is stored already.
-
-    Raises:
-        FrameConflict: the key is taken by other bytes.
-    """
-    checksum = sha256(frame.stream).digest()
-    key = _key_columns(frame.key)
-    taken = db.execute(f"SELECT sha256 FROM frame WHERE {_BY_KEY}", key).fetchone()
-    if taken is not None:
-        if taken[0] != checksum:
-            raise FrameConflict(f"frame {frame.key} is stored already, with other bytes")
-        return None
-    position = _next_position(db)
-    info = frame.info
-    header = (info.version, info.latents_id, info.height, info.width, info.quality_step)
-    db.execute(
-        f"INSERT INTO frame (position, {_RECORD}, sha256, stream) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            position,
-            *key,
-            frame.captured_ns,
-            stored_ns,
-            *header,
-            len(frame.stream),
-            checksum,
-            frame.stream,
-        ),
-    )
-    db.execute(
-        "INSERT INTO camera (name, num_frames, num_bytes) VALUES (?, 1, ?) "
-        "ON CONFLICT (name) DO UPDATE SET "
-        "num_frames = num_frames + 1, num_bytes = num_bytes + excluded.num_bytes",
-        (frame.key.camera, len(frame.stream)),
-    )
-    return position
-
-
-def insert_gap(db: sqlite3.Connection, gap: Gap, recorded_ns: int) -> int | None:
-    """Store a gap; return its position, or None where it is stored already."""
-    columns = (
-        gap.camera,
-        _signed(gap.epoch),
-        _signed(gap.first_sequence),
-        _signed(gap.last_sequence),
-    )
-    taken = db.execute(
-        "SELECT 1 FROM gap "
-        "WHERE camera = ? AND epoch = ? AND first_sequence = ? AND last_sequence = ?",
-        columns,
-    ).fetchone()
-    if taken is not None:
-        return None
-    position = _next_position(db)
-    db.execute(
-        f"INSERT INTO gap (position, {_GAP}, recorded_ns) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (position, *columns, int(gap.reason), recorded_ns),
-    )
-    return position
 
 
 def store_id(db: sqlite3.Connection) -> bytes:
@@ -121,17 +57,18 @@ def select_frame(db: sqlite3.Connection, key: FrameKey) -> Frame:
 
     Raises:
         FrameNotFound: no frame has the key.
-        StoreDamaged: the bytes have changed.
+        FrameDamaged: the bytes have changed.
     """
-    row = db.execute(
-        f"SELECT {_RECORD}, sha256, stream FROM frame WHERE {_BY_KEY}", _key_columns(key)
-    ).fetchone()
+    columns = key_columns(key)
+    row = db.execute(f"SELECT {RECORD}, sha256 FROM frame WHERE {BY_KEY}", columns).fetchone()
     if row is None:
-        raise FrameNotFound(f"no frame {key} is stored")
-    *columns, checksum, stream = row
-    if sha256(stream).digest() != checksum:
-        raise StoreDamaged(f"the stored bytes of frame {key} do not match their checksum")
-    record = _record(columns)
+        why = "" if removed_gap(db, columns) is None else ": retention removed it"
+        raise FrameNotFound(f"no frame {key} is stored{why}")
+    *record_columns, checksum = row
+    stream = _stream(db, key)
+    if stream is None or sha256(stream).digest() != checksum:
+        raise FrameDamaged(f"the stored bytes of frame {key} do not match their checksum")
+    record = record_of(record_columns)
     return Frame(record.key, record.captured_ns, record.info, stream)
 
 
@@ -152,7 +89,7 @@ def select_cameras(db: sqlite3.Connection, after: str, limit: int) -> list[Camer
         (after, limit),
     )
     return [
-        CameraSummary(name, FrameKey(name, _unsigned(epoch), _unsigned(sequence)), *numbers)
+        CameraSummary(name, FrameKey(name, unsigned(epoch), unsigned(sequence)), *numbers)
         for name, epoch, sequence, *numbers in rows
     ]
 
@@ -164,24 +101,24 @@ def select_frames(
     further, direction = ("<", "DESC") if query.newest_first else (">", "ASC")
     conditions: list[tuple[str, tuple[Any, ...]]] = [("camera = ?", (query.camera,))]
     if query.epoch is not None:
-        conditions.append(("epoch = ?", (_signed(query.epoch),)))
+        conditions.append(("epoch = ?", (signed(query.epoch),)))
     if query.first_sequence is not None:
-        conditions.append(("sequence >= ?", (_signed(query.first_sequence),)))
+        conditions.append(("sequence >= ?", (signed(query.first_sequence),)))
     if query.last_sequence is not None:
-        conditions.append(("sequence <= ?", (_signed(query.last_sequence),)))
+        conditions.append(("sequence <= ?", (signed(query.last_sequence),)))
     if query.captured_from_ns is not None:
         conditions.append(("captured_ns >= ?", (query.captured_from_ns,)))
     if query.captured_before_ns is not None:
         conditions.append(("captured_ns < ?", (query.captured_before_ns,)))
     if after is not None:
-        edge = (_signed(after.epoch), _signed(after.sequence))
+        edge = (signed(after.epoch), signed(after.sequence))
         conditions.append((f"(epoch, sequence) {further} (?, ?)", edge))
     rows = db.execute(
-        f"SELECT {_RECORD} FROM frame WHERE {' AND '.join(sql for sql, _ in conditions)} "
+        f"SELECT {RECORD} FROM frame WHERE {' AND '.join(sql for sql, _ in conditions)} "
         f"ORDER BY epoch {direction}, sequence {direction} LIMIT ?",
         (*(value for _, values in conditions for value in values), limit),
     )
-    return [_record(row) for row in rows]
+    return [record_of(row) for row in rows]
 
 
 def select_events(
@@ -191,16 +128,16 @@ def select_events(
     chosen, names = _of_cameras(cameras)
     parameters = (position, *names, limit)
     frames = db.execute(
-        f"SELECT position, {_RECORD} FROM frame WHERE position > ? {chosen} "
+        f"SELECT position, {RECORD} FROM frame WHERE position > ? {chosen} "
         "ORDER BY position LIMIT ?",
         parameters,
     )
-    items = [Event(at, _record(columns)) for at, *columns in frames]
+    items = [Event(at, record_of(columns)) for at, *columns in frames]
     gaps = db.execute(
-        f"SELECT position, {_GAP} FROM gap WHERE position > ? {chosen} ORDER BY position LIMIT ?",
+        f"SELECT position, {GAP} FROM gap WHERE position > ? {chosen} ORDER BY position LIMIT ?",
         parameters,
     )
-    items += [Event(at, _gap(columns)) for at, *columns in gaps]
+    items += [Event(at, gap_of(columns)) for at, *columns in gaps]
     items.sort(key=lambda event: event.position)
     if len(items) >= limit:
         del items[limit:]
@@ -212,44 +149,30 @@ def select_newest_frames(db: sqlite3.Connection, position: int, cameras: Sequenc
     """Return, of each camera, the last frame stored behind ``position``."""
     chosen, names = _of_cameras(cameras)
     rows = db.execute(
-        f"SELECT position, {_RECORD} FROM frame WHERE position IN "
+        f"SELECT position, {RECORD} FROM frame WHERE position IN "
         f"(SELECT max(position) FROM frame WHERE position > ? {chosen} GROUP BY camera) "
         "ORDER BY position",
         (position, *names),
     )
-    items = [Event(at, _record(columns)) for at, *columns in rows]
+    items = [Event(at, record_of(columns)) for at, *columns in rows]
     return Events(items, newest_position(db))
 
 
-def _next_position(db: sqlite3.Connection) -> int:
-    db.execute("UPDATE store SET newest_position = newest_position + 1")
-    return newest_position(db)
+def _stream(db: sqlite3.Connection, key: FrameKey) -> bytes | None:
+    """Return a frame's bytes, or None where the pages that hold them are broken."""
+    try:
+        (stream,) = db.execute(
+            f"SELECT stream FROM frame WHERE {BY_KEY}", key_columns(key)
+        ).fetchone()
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            return None
+        raise
+    # A vandal's text or number is no stream either.
+    return stream if isinstance(stream, bytes) else None
 
 
 def _of_cameras(cameras: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     if not cameras:
         return "", ()
     return "AND camera IN (SELECT value FROM json_each(?))", (json.dumps(list(cameras)),)
-
-
-def _key_columns(key: FrameKey) -> tuple[str, int, int]:
-    return key.camera, _signed(key.epoch), _signed(key.sequence)
-
-
-def _record(columns: Sequence[Any]) -> FrameRecord:
-    camera, epoch, sequence, captured_ns, stored_ns, *header = columns
-    key = FrameKey(camera, _unsigned(epoch), _unsigned(sequence))
-    return FrameRecord(key, captured_ns, stored_ns, StreamInfo(*header))
-
-
-def _gap(columns: Sequence[Any]) -> Gap:
-    camera, epoch, first, last, reason = columns
-    return Gap(camera, _unsigned(epoch), _unsigned(first), _unsigned(last), GapReason(reason))
-
-
-def _signed(number: int) -> int:
-    return number - _SIGN
-
-
-def _unsigned(number: int) -> int:
-    return number + _SIGN

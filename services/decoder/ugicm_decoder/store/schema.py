@@ -16,8 +16,9 @@ _APPLICATION_ID = 0x55474653
 #
 # Unsigned 64-bit epochs and sequences are stored less 2^63, which SQLite's signed integers keep in
 # order. Positions number frames and gaps together in the order of their commits and are never used
-# twice, so that a cursor stays true when older frames are deleted. The stream is the last column:
-# listing frames never touches its pages.
+# twice, so that a cursor stays true when older frames are deleted: the gap that stands for them
+# takes the position of the last of them. The stream is the last column: listing frames never
+# touches its pages.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE store (id BLOB NOT NULL, newest_position INTEGER NOT NULL)",
@@ -60,6 +61,30 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             UNIQUE (camera, epoch, first_sequence, last_sequence)
         )
         """,
+    ),
+    # Retention: what was removed (reason 2) grows in place, and lookups find the gap of a key.
+    (
+        "ALTER TABLE gap RENAME TO gap_before",
+        """
+        CREATE TABLE gap (
+            position INTEGER PRIMARY KEY,
+            camera TEXT NOT NULL,
+            epoch INTEGER NOT NULL,
+            first_sequence INTEGER NOT NULL,
+            last_sequence INTEGER NOT NULL,
+            reason INTEGER NOT NULL,
+            recorded_ns INTEGER NOT NULL
+        )
+        """,
+        """
+        INSERT INTO gap SELECT
+            position, camera, epoch, first_sequence, last_sequence, reason, recorded_ns
+        FROM gap_before
+        """,
+        "DROP TABLE gap_before",
+        "CREATE INDEX gap_by_key ON gap (camera, epoch, reason, first_sequence)",
+        "CREATE INDEX gap_by_age ON gap (recorded_ns) WHERE reason <> 2",
+        "CREATE INDEX frame_by_age ON frame (stored_ns)",
     ),
 )
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import logging
+import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
-from ugicm_decoder.errors import StoreDamaged, StoreFailed, StoreUnusable
-from ugicm_decoder.store import queries
+from ugicm_decoder.errors import FrameDamaged, StoreError, StoreUnusable
+from ugicm_decoder.store import inserts, queries
+from ugicm_decoder.store.connections import open_reader, open_writer, transaction, typed
+from ugicm_decoder.store.group_commit import GroupCommit
 from ugicm_decoder.store.interface import (
     CameraSummary,
     Events,
@@ -22,38 +26,43 @@ from ugicm_decoder.store.interface import (
     FrameQuery,
     FrameRecord,
     Gap,
+    GapReason,
     PutOutcome,
 )
-from ugicm_decoder.store.schema import check, migrate
+from ugicm_decoder.store.limits import StoreLimits
+from ugicm_decoder.store.room import Room
+from ugicm_decoder.store.upkeep import Upkeep
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = ["SqliteFrameStore"]
+
+_log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 
 _NUM_READERS = 2
 
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
 
 class SqliteFrameStore:
     """A ``FrameStore`` in one file, for one process; made by ``open``.
 
-    All writes go through one thread, so that commits have one order. Reads have connections of
-    their own and never wait for a commit.
+    All writes go through one thread, so that commits have one order, and what arrives together
+    shares one. Reads have connections of their own and never wait for a commit.
     """
 
     def __init__(
         self,
+        path: Path,
         writer: sqlite3.Connection,
         readers: Sequence[sqlite3.Connection],
         opened: ExitStack,
+        *,
+        limits: StoreLimits,
         clock_ns: Callable[[], int],
+        disk_free: Callable[[], int],
     ) -> None:
         self._clock_ns = clock_ns
         self._loop = asyncio.get_running_loop()
-        self._writer = writer
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="frame-writer")
         self._opened = opened
         self._idle_readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         for reader in readers:
@@ -62,23 +71,49 @@ class SqliteFrameStore:
         self._id = queries.store_id(writer)
         self._newest_position = queries.newest_position(writer)
         self._grown = asyncio.Event()
+        self._room = Room(limits, disk_free)
+        self._writes = GroupCommit(
+            writer,
+            room=self._room,
+            upkeep=Upkeep(writer, path, limits, self._room, clock_ns),
+            committed=self._committed,
+        )
 
     @classmethod
     async def open(
-        cls, path: Path, *, clock_ns: Callable[[], int] = time.time_ns
+        cls,
+        path: Path,
+        limits: StoreLimits = StoreLimits(),  # noqa: B008 - frozen
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+        disk_free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> SqliteFrameStore:
         """Open the store at ``path``, made or brought to the current version where needed.
+
+        Args:
+            path: the database's file; its log and a lock lie beside it.
+            limits: what the store may hold.
+            clock_ns: nanoseconds since 1970.
+            disk_free: the bytes that are free on the disk of a folder.
 
         Raises:
             StoreUnusable: the file cannot be opened as a frame store, or another decoder has it.
         """
         with ExitStack() as opened:
             try:
-                writer = await asyncio.to_thread(_open_writer, path, opened)
-                readers = [_open_reader(path, opened) for _ in range(_NUM_READERS)]
+                writer = await asyncio.to_thread(open_writer, path, opened)
+                readers = [open_reader(path, opened) for _ in range(_NUM_READERS)]
             except (OSError, sqlite3.Error) as error:
                 raise StoreUnusable(f"cannot open the frame store {path}: {error}") from error
-            return cls(writer, readers, opened.pop_all(), clock_ns)
+            return cls(
+                path,
+                writer,
+                readers,
+                opened.pop_all(),
+                limits=limits,
+                clock_ns=clock_ns,
+                disk_free=partial(disk_free, path.parent),
+            )
 
     @property
     def id(self) -> bytes:
@@ -92,15 +127,24 @@ class SqliteFrameStore:
 
     async def put(self, frame: Frame) -> PutOutcome:
         """Return once the frame is durable."""
-        return await self._write(lambda db: queries.insert_frame(db, frame, self._clock_ns()))
+        return await self._writes.run(
+            lambda db: inserts.insert_frame(db, frame, self._clock_ns(), self._room),
+            num_bytes=len(frame.stream),
+        )
 
     async def put_gap(self, gap: Gap) -> PutOutcome:
         """Return once the gap is durable."""
-        return await self._write(lambda db: queries.insert_gap(db, gap, self._clock_ns()))
+        return await self._writes.run(
+            lambda db: inserts.insert_gap(db, gap, self._clock_ns(), self._room)
+        )
 
     async def get(self, key: FrameKey) -> Frame:
-        """Return a frame whose bytes are those that were put."""
-        return await self._read(lambda db: queries.select_frame(db, key))
+        """Return a frame whose bytes are those that were put; where they are not, say so to all."""
+        try:
+            return await self._read(lambda db: queries.select_frame(db, key))
+        except FrameDamaged:
+            await self._report_damage(key)
+            raise
 
     async def cameras(self, *, after: str, limit: int) -> list[CameraSummary]:
         """Return the cameras whose names follow ``after``, by name."""
@@ -127,26 +171,25 @@ class SqliteFrameStore:
 
     async def close(self) -> None:
         """Finish what is under way, and release the store."""
-        for threads in (self._writing, self._reading):
-            await asyncio.to_thread(threads.shutdown)
+        await self._writes.close()
+        await asyncio.to_thread(self._reading.shutdown)
         self._opened.close()
 
-    async def _write(self, insert: Callable[[sqlite3.Connection], int | None]) -> PutOutcome:
-        return await self._loop.run_in_executor(self._writing, self._commit, insert)
+    async def _report_damage(self, key: FrameKey) -> None:
+        gap = Gap(key.camera, key.epoch, key.sequence, key.sequence, GapReason.DAMAGED)
+        try:
+            await self._writes.run(lambda db: inserts.insert_damage(db, gap, self._clock_ns()))
+        except StoreError as error:
+            _log.warning("cannot record that frame %s is damaged: %s", key, error)
 
-    def _commit(self, insert: Callable[[sqlite3.Connection], int | None]) -> PutOutcome:
-        with _typed_errors(), _transaction(self._writer, "IMMEDIATE"):
-            position = insert(self._writer)
-        if position is None:
-            return PutOutcome.DUPLICATE
-        # Not after the await: a caller who gave up there would leave the watchers asleep.
-        self._loop.call_soon_threadsafe(self._announce, position)
-        return PutOutcome.STORED
+    def _committed(self, db: sqlite3.Connection) -> None:
+        self._loop.call_soon_threadsafe(self._announce, queries.newest_position(db))
 
     def _announce(self, position: int) -> None:
-        self._newest_position = position
-        self._grown.set()
-        self._grown = asyncio.Event()
+        if position > self._newest_position:
+            self._newest_position = position
+            self._grown.set()
+            self._grown = asyncio.Event()
 
     async def _read(self, select: Callable[[sqlite3.Connection], _Result]) -> _Result:
         return await self._loop.run_in_executor(self._reading, self._select, select)
@@ -155,64 +198,9 @@ class SqliteFrameStore:
         reader = self._idle_readers.get()
         try:
             # One transaction, so that several statements see one state.
-            with _typed_errors(), _transaction(reader, "DEFERRED"):
+            with transaction(reader, "DEFERRED"):
                 return select(reader)
+        except sqlite3.Error as error:
+            raise typed(error) from error
         finally:
             self._idle_readers.put(reader)
-
-
-def _open_writer(path: Path, opened: ExitStack) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(_connect(path)) as db:
-        check(db)
-    opened.enter_context(_locked(path))
-    db = opened.enter_context(closing(_connect(path)))
-    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-        raise StoreUnusable(f"the file system of {path} cannot keep a write-ahead log")
-    db.execute("PRAGMA synchronous = FULL")
-    migrate(db)
-    return db
-
-
-def _open_reader(path: Path, opened: ExitStack) -> sqlite3.Connection:
-    db = opened.enter_context(closing(_connect(path)))
-    db.execute("PRAGMA query_only = ON")
-    return db
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other decoders away: positions are announced within one process only."""
-    # A file of its own: closing any descriptor of the database would drop SQLite's locks on it.
-    with path.with_name(f"{path.name}-lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreUnusable(f"another decoder has the frame store {path} open") from error
-        yield
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Transactions are spelt out below, and each connection has one user at a time.
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection, kind: str) -> Iterator[None]:
-    db.execute(f"BEGIN {kind}")
-    try:
-        yield
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-
-
-@contextmanager
-def _typed_errors() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
-            raise StoreDamaged(f"the frame store is damaged: {error}") from error
-        raise StoreFailed(f"the frame store failed: {error}") from error

@@ -1,0 +1,129 @@
+"""What is written when frames and gaps come; each call writes all of its rows or none."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from hashlib import sha256
+
+from ugicm_decoder.errors import FrameConflict
+from ugicm_decoder.store.interface import Frame, Gap, GapReason, PutOutcome
+from ugicm_decoder.store.room import Room
+from ugicm_decoder.store.rows import BY_KEY, GAP, RECORD, gap_columns, key_columns, unsigned
+
+__all__ = ["insert_damage", "insert_frame", "insert_gap", "removed_gap"]
+
+
+def insert_frame(db: sqlite3.Connection, frame: Frame, stored_ns: int, room: Room) -> PutOutcome:
+    """Store a frame that is not stored, and was not removed by retention either.
+
+    Raises:
+        FrameConflict: the key is taken by other bytes.
+        StoreFull: there is no room for the frame.
+    """
+    checksum = sha256(frame.stream).digest()
+    key = key_columns(frame.key)
+    taken = db.execute(f"SELECT sha256 FROM frame WHERE {BY_KEY}", key).fetchone()
+    if taken is not None:
+        if taken[0] != checksum:
+            raise FrameConflict(f"frame {frame.key} is stored already, with other bytes")
+        return PutOutcome.DUPLICATE
+    if removed_gap(db, key) is not None:
+        return PutOutcome.DUPLICATE
+    room.take(len(frame.stream))
+    info = frame.info
+    header = (info.version, info.latents_id, info.height, info.width, info.quality_step)
+    db.execute(
+        f"INSERT INTO frame (position, {RECORD}, sha256, stream) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            _next_position(db),
+            *key,
+            frame.captured_ns,
+            stored_ns,
+            *header,
+            len(frame.stream),
+            checksum,
+            frame.stream,
+        ),
+    )
+    db.execute(
+        "INSERT INTO camera (name, num_frames, num_bytes) VALUES (?, 1, ?) "
+        "ON CONFLICT (name) DO UPDATE SET "
+        "num_frames = num_frames + 1, num_bytes = num_bytes + excluded.num_bytes",
+        (frame.key.camera, len(frame.stream)),
+    )
+    return PutOutcome.STORED
+
+
+def insert_gap(db: sqlite3.Connection, gap: Gap, recorded_ns: int, room: Room) -> PutOutcome:
+    """Store a gap that is not stored, less the frames at its beginning that are.
+
+    An encoder that never heard of their storing may have dropped them as well.
+
+    Raises:
+        StoreFull: there is no room for it.
+    """
+    missing = _without_stored(db, gap)
+    if missing is None or _is_told(db, missing):
+        return PutOutcome.DUPLICATE
+    room.take(0)
+    _insert_gap(db, missing, recorded_ns)
+    return PutOutcome.STORED
+
+
+def insert_damage(db: sqlite3.Connection, gap: Gap, recorded_ns: int) -> None:
+    """Store once that a frame is damaged; it takes from what is kept free on the disk."""
+    if not _is_told(db, gap):
+        _insert_gap(db, gap, recorded_ns)
+
+
+def removed_gap(db: sqlite3.Connection, key: tuple[str, int, int]) -> int | None:
+    """Return the position of the gap that tells of a key's removal by retention, if any."""
+    camera, epoch, sequence = key
+    return _gap_over(db, (camera, epoch, sequence, sequence, int(GapReason.RETENTION)))
+
+
+def _is_told(db: sqlite3.Connection, gap: Gap) -> bool:
+    return _gap_over(db, gap_columns(gap)) is not None
+
+
+def _gap_over(db: sqlite3.Connection, columns: tuple[str, int, int, int, int]) -> int | None:
+    camera, epoch, first, last, reason = columns
+    # Gaps of one reason hardly overlap: the nearest that begins before is the one to look at.
+    row = db.execute(
+        "SELECT position, last_sequence FROM gap "
+        "WHERE camera = ? AND epoch = ? AND reason = ? AND first_sequence <= ? "
+        "ORDER BY first_sequence DESC, last_sequence DESC LIMIT 1",
+        (camera, epoch, reason, first),
+    ).fetchone()
+    return int(row[0]) if row is not None and row[1] >= last else None
+
+
+def _without_stored(db: sqlite3.Connection, gap: Gap) -> Gap | None:
+    camera, epoch, first, last, _ = gap_columns(gap)
+    stored = db.execute(
+        "SELECT sequence FROM frame WHERE camera = ? AND epoch = ? "
+        "AND sequence BETWEEN ? AND ? ORDER BY sequence",
+        (camera, epoch, first, last),
+    )
+    with closing(stored):
+        for (sequence,) in stored:
+            if sequence != first:
+                break
+            first += 1
+    return replace(gap, first_sequence=unsigned(first)) if first <= last else None
+
+
+def _insert_gap(db: sqlite3.Connection, gap: Gap, recorded_ns: int) -> None:
+    db.execute(
+        f"INSERT INTO gap (position, {GAP}, recorded_ns) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (_next_position(db), *gap_columns(gap), recorded_ns),
+    )
+
+
+def _next_position(db: sqlite3.Connection) -> int:
+    statement = "UPDATE store SET newest_position = newest_position + 1 RETURNING newest_position"
+    ((position,),) = db.execute(statement).fetchall()
+    return int(position)

@@ -1,0 +1,82 @@
+"""Whether there is room for what comes next, decided before anything is written."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+
+from ugicm_decoder.errors import StoreFull
+from ugicm_decoder.store.limits import StoreLimits
+
+__all__ = ["Room"]
+
+# What a row takes beside its stream, at most: columns, indexes and the rest of its last page.
+_ROW_BYTES = 4096
+
+
+class Room:
+    """The bytes that may still be stored; used by the writer's thread only.
+
+    Once something was refused, everything new is refused for ``limits.retry_seconds``: what a
+    sender had under way behind a refused frame would otherwise be stored before it.
+
+    Args:
+        limits: what to keep to.
+        disk_free: the bytes that are free on the store's disk.
+    """
+
+    def __init__(self, limits: StoreLimits, disk_free: Callable[[], int]) -> None:
+        self._limits = limits
+        self._disk_free = disk_free
+        self._left = 0
+        self._reason = ""
+        self._refusal = ""
+        self._refusing_until = 0.0
+
+    def measure(self, db: sqlite3.Connection) -> None:
+        """Find out anew how much room there is."""
+        free, kept = self._disk_free(), self._limits.min_free_bytes
+        self._left = free - kept
+        self._reason = f"its disk has {free} bytes free, of which {kept} stay free"
+        most = self._limits.max_store_bytes
+        if most is not None:
+            used = _used_bytes(db)
+            if most - used < self._left:
+                self._left = most - used
+                self._reason = f"it uses {used} bytes, and {most} are allowed"
+
+    def take(self, num_bytes: int) -> None:
+        """Count what is about to be written.
+
+        Raises:
+            StoreFull: there is no room for it, or was none for something a moment ago.
+        """
+        num_bytes += _ROW_BYTES
+        if time.monotonic() >= self._refusing_until:
+            if num_bytes <= self._left:
+                self._left -= num_bytes
+                return
+            self.refuse(f"the frame store has no room for {num_bytes} bytes: {self._reason}")
+        raise self._full()
+
+    def refuse(self, refusal: str) -> StoreFull:
+        """Take nothing new for a while; return what senders are told."""
+        self._refusal = refusal
+        self._refusing_until = time.monotonic() + self._limits.retry_seconds
+        return self._full()
+
+    def is_scarce(self) -> bool:
+        """Tell whether the disk is so full that pages kept for later frames are given back."""
+        return self._disk_free() < 2 * self._limits.min_free_bytes
+
+    def _full(self) -> StoreFull:
+        return StoreFull(self._refusal, retry_after_seconds=self._limits.retry_seconds)
+
+
+def _used_bytes(db: sqlite3.Connection) -> int:
+    pages, unused, size = (
+        db.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - unused) * size)

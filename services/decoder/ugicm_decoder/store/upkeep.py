@@ -1,0 +1,128 @@
+"""Keep the store within its limits between the commits, a bounded step at a time."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ugicm_decoder.store.connections import transaction, wal_path
+from ugicm_decoder.store.limits import StoreLimits
+from ugicm_decoder.store.removals import (
+    remove_frames,
+    remove_old_gaps,
+    select_beyond_age,
+    select_beyond_bytes,
+)
+from ugicm_decoder.store.room import Room
+
+__all__ = ["Upkeep"]
+
+_log = logging.getLogger(__name__)
+
+# How often it is looked whether something is due.
+_SECONDS = 0.1
+# One step takes some 20 ms at the most, which is what a commit may have to wait for it. A step
+# removes more than one commit stores, so that retention keeps up.
+_STEP_FRAMES = 512
+_STEP_BYTES = 16 * 2**20
+_STEP_PAGES = 256
+# Free pages that are kept for the next frames: giving them back moves others.
+_SPARE_PAGES = 4096
+# The write-ahead log is this large only while readers hold up its copying.
+_MOST_LOG_BYTES = 64 * 2**20
+
+
+class Upkeep:
+    """Retention, and the return of space that it frees; used by the writer's thread only.
+
+    Args:
+        db: the connection that writes.
+        path: the database's file.
+        limits: what to keep to.
+        room: tells when the disk is nearly full.
+        clock_ns: nanoseconds since 1970, as frames are stamped with.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        path: Path,
+        limits: StoreLimits,
+        room: Room,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._db = db
+        self._wal = wal_path(path)
+        self._limits = limits
+        self._room = room
+        self._clock_ns = clock_ns
+        self._next_look = 0.0
+        self._shrank = False
+        self._fails = False
+
+    def seconds_to_next(self) -> float:
+        """Return how long nothing is due; 0 where the next step is."""
+        return max(0.0, self._next_look - time.monotonic())
+
+    def step(self) -> None:
+        """Do the next bounded part of what is due, if anything is."""
+        if self.seconds_to_next():
+            return
+        try:
+            more = self._remove() or self._give_back()
+            self._fails = False
+        except Exception:  # noqa: BLE001 - a part of the outermost layer of a thread
+            if not self._fails:
+                _log.exception("the frame store's upkeep failed; it is tried again and again")
+            self._fails = True
+            more = False
+        self._next_look = 0.0 if more else time.monotonic() + _SECONDS
+
+    def _remove(self) -> bool:
+        now_ns = self._clock_ns()
+        with transaction(self._db, "IMMEDIATE"):
+            num_removed = self._remove_by_age(now_ns) or self._remove_by_bytes(now_ns)
+        return num_removed > 0
+
+    def _remove_by_age(self, now_ns: int) -> int:
+        if self._limits.retention_seconds is None:
+            return 0
+        before_ns = now_ns - round(1e9 * self._limits.retention_seconds)
+        frames = select_beyond_age(self._db, before_ns, limit=_STEP_FRAMES, num_bytes=_STEP_BYTES)
+        remove_frames(self._db, frames, now_ns)
+        return len(frames) + remove_old_gaps(self._db, before_ns, limit=_STEP_FRAMES)
+
+    def _remove_by_bytes(self, now_ns: int) -> int:
+        most = self._limits.retention_camera_bytes
+        if most is None:
+            return 0
+        frames = select_beyond_bytes(self._db, most, limit=_STEP_FRAMES, num_bytes=_STEP_BYTES)
+        remove_frames(self._db, frames, now_ns)
+        return len(frames)
+
+    def _give_back(self) -> bool:
+        """Cut freed pages off the file; what the log still holds goes with the last of them."""
+        (unused,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        spare = 0 if self._room.is_scarce() else _SPARE_PAGES
+        if unused > spare and self._can_shrink():
+            # Pages are cut off while the statement's rows, which are empty, are fetched.
+            self._db.execute(f"PRAGMA incremental_vacuum({_STEP_PAGES})").fetchall()
+            self._shrank = True
+            return True
+        if self._shrank or self._log_bytes() > _MOST_LOG_BYTES:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._shrank = False
+        return False
+
+    def _can_shrink(self) -> bool:
+        incremental = 2
+        return bool(self._db.execute("PRAGMA auto_vacuum").fetchone()[0] == incremental)
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            return 0

@@ -1,0 +1,122 @@
+"""Stores of every release open, and become current ones in whole steps."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.decoder.store_frames import LARGEST, NOW_NS, ask, change, frame
+from ugicm_decoder.errors import StoreUnusable
+from ugicm_decoder.store import (
+    Event,
+    FrameQuery,
+    FrameRecord,
+    Gap,
+    GapReason,
+    PutOutcome,
+    SqliteFrameStore,
+    connections,
+    schema,
+)
+
+STORES = Path(__file__).parent / "stores"
+FRAMES = [
+    *(frame(sequence=n, captured_ns=10 * n, stream=b"stream %d" % n) for n in range(5)),
+    frame(sequence=9, captured_ns=90, stream=bytes(range(256)) * 20),
+    frame("yard", LARGEST, epoch=LARGEST, captured_ns=-5, stream=b"last"),
+]
+GAP = Gap("gate", 1, 5, 8, GapReason.SPOOL_FULL)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "frames.sqlite"
+
+
+@pytest.mark.parametrize("golden", sorted(STORES.glob("*.sqlite")), ids=lambda path: path.stem)
+async def test_a_store_of_every_release_opens_with_all_it_held(golden: Path, path: Path) -> None:
+    shutil.copy(golden, path)
+    store = await SqliteFrameStore.open(path)
+    assert store.id.hex() == "68e19808a9c10aae"
+    assert [await store.get(put.key) for put in FRAMES] == FRAMES
+    things = [*FRAMES[:5], GAP, *FRAMES[5:]]
+    assert (await store.events(0, cameras=[], limit=100)).items == [
+        Event(
+            position,
+            thing
+            if isinstance(thing, Gap)
+            else FrameRecord(thing.key, thing.captured_ns, NOW_NS + position - 1, thing.info),
+        )
+        for position, thing in enumerate(things, start=1)
+    ]
+    assert [await store.put(again) for again in FRAMES] == [PutOutcome.DUPLICATE] * len(FRAMES)
+    assert await store.put_gap(GAP) is PutOutcome.DUPLICATE
+    assert await store.put(frame(sequence=10)) is PutOutcome.STORED
+    assert store.newest_position == len(things) + 1
+    await store.close()
+    assert ask(path, "PRAGMA user_version") == len(schema._MIGRATIONS)
+
+
+async def test_a_migrated_store_can_give_space_back_as_a_new_one_can(path: Path) -> None:
+    shutil.copy(STORES / "v1.sqlite", path)
+    assert ask(path, "PRAGMA auto_vacuum") == 0
+    await (await SqliteFrameStore.open(path)).close()
+    assert ask(path, "PRAGMA auto_vacuum") == connections._INCREMENTAL
+    assert ask(path, "PRAGMA integrity_check") == "ok"
+
+
+async def test_a_disk_too_full_to_rewrite_a_store_leaves_it_as_large_and_usable(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(STORES / "v1.sqlite", path)
+    full = shutil._ntuple_diskusage(10**6, 10**6 - 1000, 1000)
+    monkeypatch.setattr(connections.shutil, "disk_usage", lambda _: full)
+    store = await SqliteFrameStore.open(path, disk_free=lambda _: 10**9)
+    assert await store.put(frame(sequence=10)) is PutOutcome.STORED
+    await store.close()
+    assert "1000 bytes are free" in caplog.text
+    assert ask(path, "PRAGMA auto_vacuum") == 0
+
+
+async def test_a_store_of_a_newer_version_is_refused_in_one_line(path: Path) -> None:
+    await (await SqliteFrameStore.open(path)).close()
+    change(path, "PRAGMA user_version = 1000")
+    with pytest.raises(StoreUnusable, match="up to version 2, got 1000") as caught:
+        await SqliteFrameStore.open(path)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_further_migration_keeps_the_frames(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = await SqliteFrameStore.open(path)
+    await old.put(frame())
+    await old.close()
+    before = len(schema._MIGRATIONS)
+    further = ("ALTER TABLE camera ADD COLUMN note TEXT",)
+    monkeypatch.setattr(schema, "_MIGRATIONS", (*schema._MIGRATIONS, further))
+    new = await SqliteFrameStore.open(path)
+    assert await new.get(frame().key) == frame()
+    await new.close()
+    assert ask(path, "PRAGMA user_version") == before + 1
+
+
+@pytest.mark.parametrize("step", range(len(schema._MIGRATIONS) + 1))
+async def test_a_migration_that_fails_leaves_the_file_at_the_version_before(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    broken = ("CREATE TABLE half (done)", "ALTER TABLE nothing ADD COLUMN note TEXT")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "_MIGRATIONS", (*schema._MIGRATIONS[:step], broken))
+        with pytest.raises(StoreUnusable, match="nothing"):
+            await SqliteFrameStore.open(path)
+    assert ask(path, "PRAGMA user_version") == step
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchone() is None
+    store = await SqliteFrameStore.open(path)
+    assert await store.frames(FrameQuery("gate"), after=None, limit=1) == []
+    await store.close()
