@@ -151,8 +151,8 @@ def test_a_bottleneck_is_fitted_to_narrow_wide_and_shifted_tables():
         # Slopes from a third of a step to tens of steps, medians on both sides.
         truth.matrices[0].add_(torch.tensor([3.0, 1.0, -1.0, -2.0])[:, None, None])
         truth.biases[0].add_(torch.tensor([4.0, -3.0, 0.5, 2.0])[:, None, None])
-    fitted = EntropyBottleneck(4)
-    assert fit_bottleneck(fitted, hyper_tables(truth)) < 5e-3
+    fitted, offsets = EntropyBottleneck(4), torch.tensor([0.0, 0.3, -0.5, 0.1])
+    assert fit_bottleneck(fitted, hyper_tables(truth, offsets), offsets) < 5e-3
 
 
 def test_a_network_comes_back_from_fixed_point_and_goes_there_again():
@@ -165,10 +165,10 @@ def test_a_network_comes_back_from_fixed_point_and_goes_there_again():
     with torch.no_grad():
         # A map of the real ones' size: scales, not only numbers around zero.
         h_s[4].bias.add_(1.0)
-        layers = to_fixed_point(h_s, [z])
+        layers = to_fixed_point(h_s, [z], torch.zeros(8), headroom=2.0)
         from_fixed_point(layers, back)
         assert torch.allclose(h_s(z), back(z), atol=2e-3)
-        again = to_fixed_point(back, [z])
+        again = to_fixed_point(back, [z], torch.zeros(8), headroom=2.0)
         twice = HyperSynthesis(TINY)
         from_fixed_point(again, twice)
         assert torch.allclose(back(z), twice(z), atol=1e-3)

@@ -17,22 +17,30 @@ __all__ = ["fit_bottleneck"]
 _STEPS = 800
 _FIRST_RATE = 0.03
 
+# The quantiles around a median, as CompressAI starts them: nothing here looks at the outer ones.
+_REACH = (-10.0, 0.0, 10.0)
+
 # Below this a probability counts no further: less than what 16 bits tell apart.
 _LEAST = 2.0 ** -(PRECISION + 4)
 
 
-def fit_bottleneck(bottleneck: EntropyBottleneck, tables: Mapping[str, Tensor]) -> float:
+def fit_bottleneck(
+    bottleneck: EntropyBottleneck, tables: Mapping[str, Tensor], offsets: Tensor
+) -> float:
     """Fit every channel's density to its table, deterministically; leave the global seed alone.
 
     Args:
         bottleneck: of as many channels as there are tables; its parameters are replaced.
         tables: ``cumulative``, ``num_symbols`` and ``offset`` of a model file's hyper-latents.
+        offsets: ``(C,)``, what a channel's values lie beside the integers that are coded; become
+            the medians.
 
     Returns:
         What coding the tables' own symbols with the fitted densities costs, in bits a symbol above
         the tables' entropy (the Kullback-Leibler divergence), mean over channels.
     """
     values, probabilities, inside = _distributions(tables)
+    values = values + offsets[:, None, None]
     _start(bottleneck, values, probabilities * inside)
     optimizer = torch.optim.Adam(_density_parameters(bottleneck), lr=_FIRST_RATE)
     for step in range(_STEPS):
@@ -44,7 +52,7 @@ def fit_bottleneck(bottleneck: EntropyBottleneck, tables: Mapping[str, Tensor]) 
         optimizer.step()
     optimizer.zero_grad()
     with torch.no_grad():
-        bottleneck._update_quantiles()
+        bottleneck.quantiles.copy_(offsets[:, None, None] + bottleneck.quantiles.new_tensor(_REACH))
         return float(_divergence(bottleneck, values, probabilities, inside).mean())
 
 

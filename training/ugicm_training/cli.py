@@ -9,13 +9,15 @@ import click
 
 from ugicm_codec.errors import CodecError
 from ugicm_training.commands.export import export
+from ugicm_training.commands.import_ import import_
+from ugicm_training.commands.masks import masks
 from ugicm_training.commands.run import run
 from ugicm_training.commands.teacher import teacher
 from ugicm_training.errors import TrainingError
 
 __all__ = ["main"]
 
-_COMMANDS = (run, teacher, export)
+_COMMANDS = (run, teacher, masks, export, import_)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

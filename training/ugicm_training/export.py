@@ -20,6 +20,13 @@ __all__ = ["calibration_crops", "export_model"]
 
 _CALIBRATION_PICTURES = 32
 
+# Activations may exceed the largest seen in calibration by this factor before they saturate. Drawn
+# hyper-latents know nothing of how channels go together: more room, at a bit or two of resolution.
+_HEADROOM = 2.0
+_HEADROOM_OF_DRAWN = 8.0
+_DRAWN_PICTURES = 32
+_DRAWN_SIDES = (6, 6)
+
 # Qualities at which calibration looks, over the rate range.
 _CALIBRATION_QUALITIES = 5
 
@@ -39,7 +46,7 @@ def calibration_crops(photos: PhotoSet) -> Tensor:
 def export_model(
     model: TrainableHyperprior,
     *,
-    calibration: Tensor,
+    calibration: Tensor | None,
     quality_steps: int,
     training: Mapping[str, Any],
     base: Mapping[str, Tensor] | None = None,
@@ -48,7 +55,8 @@ def export_model(
 
     Args:
         calibration: ``(N, 3, H, W)`` pictures in [0, 1], sides multiples of 64, from which the
-            fixed-point activations get their scales.
+            fixed-point activations get their scales; None draws hyper-latents from the entropy
+            model instead.
         quality_steps: points on the rate range.
         training: the record that stands in the file, JSON.
         base: tensors of the model file that training started from. Where encoder and entropy
@@ -64,28 +72,49 @@ def export_model(
 
 
 def _coding_tensors(
-    model: TrainableHyperprior, calibration: Tensor, quality_steps: int
+    model: TrainableHyperprior, calibration: Tensor | None, quality_steps: int
 ) -> dict[str, Tensor]:
     gain, inverse_gain = model.gains(torch.linspace(0.0, 1.0, quality_steps))
     entropy = {"gain": gain, "inverse_gain": inverse_gain}
-    entropy |= to_fixed_point(model.h_s, _hyper_latents(model, calibration))
+    offsets = model.hyper_offsets()
+    if calibration is None:
+        hyper_latents, headroom = _drawn_hyper_latents(model), _HEADROOM_OF_DRAWN
+    else:
+        hyper_latents, headroom = _hyper_latents(model, calibration), _HEADROOM
+    entropy |= to_fixed_point(model.h_s, hyper_latents, offsets, headroom=headroom)
     for prefix, tables in (
         ("latent_tables.", gaussian_tables()),
-        ("hyper_tables.", hyper_tables(model.bottleneck)),
+        ("hyper_tables.", hyper_tables(model.bottleneck, offsets)),
     ):
         entropy |= {prefix + name: value for name, value in tables.items()}
-    transforms = {
-        f"{part}.{name}": value.half()
-        for part in ("g_a", "h_a")
-        for name, value in effective_state(getattr(model, part)).items()
-    }
+    transforms = {name: value.half() for name, value in model.coding_transforms().items()}
     return transforms | {ENTROPY_PREFIX + name: value for name, value in entropy.items()}
 
 
 def _hyper_latents(model: TrainableHyperprior, pictures: Tensor) -> list[Tensor]:
     y = model.g_a(pictures)
+    offsets = model.hyper_offsets()[:, None, None]
     parts = []
     for quality in torch.linspace(0.0, 1.0, _CALIBRATION_QUALITIES):
         gain, _ = model.gains(quality.expand(len(pictures)))
-        parts.append(model.h_a(y * gain[:, :, None, None]).round())
+        parts.append((model.h_a(y * gain[:, :, None, None]) - offsets).round())
+    return parts
+
+
+def _drawn_hyper_latents(model: TrainableHyperprior) -> list[Tensor]:
+    """Draw from the channels' own densities, half of the pictures even and half uneven."""
+    tables = hyper_tables(model.bottleneck, model.hyper_offsets())
+    cumulative = tables["cumulative"]
+    generator = torch.Generator().manual_seed(0)
+    channels = len(cumulative)
+    shape = (channels, _DRAWN_PICTURES, *_DRAWN_SIDES)
+    total = int(cumulative.max())
+    uneven = torch.randint(total, shape, generator=generator, dtype=torch.int32)
+    even = uneven[:, :, :1, :1].expand(shape)
+    parts = []
+    for draws in (even, uneven):
+        flat = draws.reshape(channels, -1)
+        symbols = torch.searchsorted(cumulative, flat, right=True) - 1
+        integers = symbols + tables["offset"][:, None]
+        parts.append(integers.view(shape).transpose(0, 1).float())
     return parts

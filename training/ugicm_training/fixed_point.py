@@ -15,21 +15,27 @@ from ugicm_training.tables import scale_boundaries
 
 __all__ = ["from_fixed_point", "to_fixed_point"]
 
-# Activations may exceed the largest seen in calibration by this factor before they saturate.
-_HEADROOM = 2.0
+# Singular values below this share of the largest one are noise of rounding.
+_LEAST_SHARE = 1e-4
 
 # Thresholds are integers; this much may they differ from a scale's boundary, relatively.
 _THRESHOLD_TOLERANCE = 1e-3
 
 
 @torch.no_grad()
-def to_fixed_point(h_s: HyperSynthesis, hyper_latents: Sequence[Tensor]) -> dict[str, Tensor]:
+def to_fixed_point(
+    h_s: HyperSynthesis, hyper_latents: Sequence[Tensor], offsets: Tensor, *, headroom: float
+) -> dict[str, Tensor]:
     """Return the layers and thresholds of the exact network, as they stand in a model file.
 
     Args:
-        hyper_latents: rounded, ``(N, C, a, b)`` each, from which the activations get their range.
+        h_s: takes integers plus ``offsets``; the exact network takes the integers, and has what
+            the offsets add inside a picture in its first biases.
+        hyper_latents: integers, ``(N, C, a, b)`` each, from which the activations get their range.
+        offsets: ``(C,)``.
+        headroom: by which factor activations may exceed the largest seen before they saturate.
     """
-    activations = list(hyper_latents)
+    activations = [x + offsets[:, None, None] for x in hyper_latents]
     activation_bits = 0
     exported: dict[str, Tensor] = {}
     layers = _layers(h_s)
@@ -38,12 +44,14 @@ def to_fixed_point(h_s: HyperSynthesis, hyper_latents: Sequence[Tensor]) -> dict
         matrix = _transposed_as_matrix(layer.weight) if upsample else _as_matrix(layer.weight)
         assert layer.bias is not None
         bias = layer.bias.repeat(4) if upsample else layer.bias
+        if index == 0:
+            bias = bias + _added_by(offsets, matrix)
         weight_bits = _bits_below(WEIGHT_LIMIT, float(matrix.abs().max()))
         sum_bits = weight_bits + activation_bits
         activations = [torch.relu(layer(x)) for x in activations]
         last = index == len(layers) - 1
         largest = max(float(x.max()) for x in activations)
-        activation_bits = 0 if last else _bits_below(ACTIVATION_LIMIT, _HEADROOM * largest)
+        activation_bits = 0 if last else _bits_below(ACTIVATION_LIMIT, headroom * largest)
         # Products can only be rounded down to activations, never spread out.
         activation_bits = min(activation_bits, sum_bits)
         prefix = f"layers.{index}."
@@ -57,12 +65,13 @@ def to_fixed_point(h_s: HyperSynthesis, hyper_latents: Sequence[Tensor]) -> dict
 
 
 @torch.no_grad()
-def from_fixed_point(entropy: Mapping[str, Tensor], h_s: HyperSynthesis) -> None:
-    """Give ``h_s`` the weights whose fixed-point form ``entropy`` is.
+def from_fixed_point(entropy: Mapping[str, Tensor], h_s: HyperSynthesis) -> Tensor:
+    """Give ``h_s`` the weights whose fixed-point form ``entropy`` is, and return the offsets.
 
     Between layers the file keeps only products of scales: any split of the bits is the same map.
     Here each layer gets the same share, so that all have weights of about one size. Exact: the
-    weights are the file's integers divided by powers of two.
+    weights are the file's integers divided by powers of two. The offsets, ``(C,)``, are found
+    from what they add to the four phases of the first layer's output; without any they are 0.
 
     Raises:
         ValueError: the thresholds are not those of this exporter's scales.
@@ -77,14 +86,36 @@ def from_fixed_point(entropy: Mapping[str, Tensor], h_s: HyperSynthesis) -> None
         inverse = _matrix_as_transposed if isinstance(layer, nn.ConvTranspose2d) else _matrix_as
         layer.weight.copy_(inverse(matrix, layer.weight.shape))
         product_bits = weight_bits[index] + activation_bits
-        bias = entropy[f"layers.{index}.bias"][: layer.out_channels]
+        bias = entropy[f"layers.{index}.bias"].double() / 2.0**product_bits
+        if index == 0:
+            offsets = _offsets(bias, matrix)
+            bias = bias - _added_by(offsets, matrix)
         assert layer.bias is not None
-        layer.bias.copy_(bias.double() / 2.0**product_bits)
+        layer.bias.copy_(bias.view(-1, layer.out_channels).mean(0))
         activation_bits = product_bits - shifts[index] if index < len(shifts) else 0
+    return offsets.float()
 
 
 def _layers(h_s: HyperSynthesis) -> list[nn.Conv2d | nn.ConvTranspose2d]:
     return [part for part in h_s if isinstance(part, nn.Conv2d | nn.ConvTranspose2d)]
+
+
+def _added_by(offsets: Tensor, matrix: Tensor) -> Tensor:
+    """Return ``(columns,)``, what a constant input of ``offsets`` adds away from the borders."""
+    return offsets.to(matrix.dtype) @ matrix.view(9, len(offsets), -1).sum(0)
+
+
+def _offsets(bias: Tensor, matrix: Tensor) -> Tensor:
+    # A transposed convolution has one bias for all phases: what differs between phases comes
+    # from the offsets.
+    by_phase = bias.view(4, -1)
+    of_each = matrix.view(9, matrix.shape[0] // 9, 4, -1).sum(0)
+    differing = (of_each - of_each.mean(1, keepdim=True)).flatten(1)
+    wanted = (by_phase - by_phase.mean(0)).flatten()
+    # Channels without weights show no offset; they get none.
+    found = torch.linalg.lstsq(differing.T, wanted[:, None], rcond=_LEAST_SHARE, driver="gelsd")
+    solution: Tensor = found.solution
+    return solution[:, 0]
 
 
 def _bits_below(limit: int, largest: float) -> int:

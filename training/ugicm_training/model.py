@@ -16,7 +16,7 @@ from ugicm_codec.models.bmshj2018 import (
     HyperAnalysis,
     HyperSynthesis,
 )
-from ugicm_training.constraints import constrain
+from ugicm_training.constraints import constrain, effective_state
 
 __all__ = ["Coded", "QualityGains", "TrainableHyperprior"]
 
@@ -82,6 +82,21 @@ class TrainableHyperprior(nn.Module):
         constrain(self.g_a)
         constrain(self.g_s)
 
+    def coding_transforms(self) -> dict[str, Tensor]:
+        """Return g_a and h_a as they stand in a model file, named so: h_a makes coded integers."""
+        parts = {"g_a": effective_state(self.g_a), "h_a": effective_state(self.h_a)}
+        parts["h_a"]["4.bias"] -= self.hyper_offsets()
+        return {f"{part}.{name}": value for part in parts for name, value in parts[part].items()}
+
+    def hyper_offsets(self) -> Tensor:
+        """Return ``(N,)``, how far from integers the hyper-latents' values lie, within half a step.
+
+        They are rounded to their medians plus integers, as in CompressAI. Models trained here keep
+        medians of 0; imported ones bring their own.
+        """
+        medians: Tensor = self.bottleneck.quantiles[:, 0, 1].detach()
+        return medians - medians.round()
+
     def encode(self, pictures: Tensor, quality: Tensor, *, precision: torch.dtype) -> Coded:
         """Code a batch with noise in the rate and straight-through rounding in the latents.
 
@@ -99,8 +114,9 @@ class TrainableHyperprior(nn.Module):
         with torch.autocast(device, dtype=precision, enabled=mixed):
             z = self.h_a(y).float()
         z_likelihoods = self.bottleneck(z, training=True)[1]
+        offsets = self.hyper_offsets()[:, None, None]
         with torch.autocast(device, dtype=precision, enabled=mixed):
-            scales = self.h_s(_round(z)).float()
+            scales = self.h_s(_round(z - offsets) + offsets).float()
         y_likelihoods = self.gaussian(y, scales, training=True)[1]
         bits = _bits(z_likelihoods) + _bits(y_likelihoods)
         return Coded(y_hat=_round(y) * inverse[:, :, None, None], bits=bits)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ugicm_codec.models.bmshj2018 import Bmshj2018Config, HyperSynthesis
 from ugicm_codec.models.modelfile import ENTROPY_PREFIX, ModelFile, ModelInfo, read_model_file
 from ugicm_training.bottleneck import fit_bottleneck
-from ugicm_training.constraints import effective_state, set_effective_state
+from ugicm_training.constraints import set_effective_state
 from ugicm_training.errors import BadStart
 from ugicm_training.fixed_point import from_fixed_point
 from ugicm_training.model import QualityGains, TrainableHyperprior
@@ -72,10 +72,12 @@ def load_start(name: str | Path, *, lambdas: tuple[float, float] | None = None) 
         model.gains = gains
         for part in ("g_a", "h_a", "g_s"):
             set_effective_state(getattr(model, part), file.part(f"{part}."))
-        from_fixed_point(entropy, model.h_s)
+        offsets = from_fixed_point(entropy, model.h_s)
+        # A file's h_a makes the integers, a model's the values.
+        model.h_a.get_parameter("4.bias").data.add_(offsets)
     except ValueError as error:
         raise BadStart(f"{file.info.name} cannot be trained further: {error}") from error
-    loss = fit_bottleneck(model.bottleneck, _hyper_tables(entropy))
+    loss = fit_bottleneck(model.bottleneck, _hyper_tables(entropy), offsets)
     return Start(model=model, base=file.tensors, info=file.info, bottleneck_loss=loss)
 
 
@@ -89,10 +91,7 @@ def codes_as(model: TrainableHyperprior, base: Mapping[str, Tensor]) -> bool:
         return False
     if base["g_a.0.weight"].shape[0] != model.config.channels:
         return False
-    pairs: list[tuple[Tensor, Tensor]] = []
-    for part in ("g_a", "h_a"):
-        state = effective_state(getattr(model, part))
-        pairs += [(value, base[f"{part}.{name}"]) for name, value in state.items()]
+    pairs = [(value, base[name]) for name, value in model.coding_transforms().items()]
     entropy = {
         key.removeprefix(ENTROPY_PREFIX): value
         for key, value in base.items()
@@ -110,7 +109,12 @@ def codes_as(model: TrainableHyperprior, base: Mapping[str, Tensor]) -> bool:
 
 
 def _pairs(ours: nn.Module, theirs: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True))
+    return [
+        (value, theirs.get_parameter(name))
+        for name, value in ours.named_parameters()
+        # The biases of h_s hold what the offsets add, which is only found to some digits.
+        if value.ndim > 1
+    ]
 
 
 def _h_s_of(entropy: Mapping[str, Tensor], config: Bmshj2018Config) -> HyperSynthesis:
@@ -126,11 +130,12 @@ def _hyper_tables(entropy: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _lambdas(file: ModelFile) -> tuple[float, float]:
-    recorded = file.info.training.get("recipe", {}).get("lambdas")
-    if recorded is None:
-        raise ValueError("its record names no lambdas, so they must be given")
-    low, high = (float(value) for value in recorded)
-    return low, high
+    record = file.info.training
+    for part in (record, record.get("recipe")):
+        if isinstance(part, dict) and "lambdas" in part:
+            low, high = (float(value) for value in part["lambdas"])
+            return low, high
+    raise ValueError("its record names no lambdas, so they must be given")
 
 
 def _gains(gain: Tensor, inverse_gain: Tensor, lambdas: tuple[float, float]) -> QualityGains:

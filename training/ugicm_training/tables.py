@@ -42,10 +42,15 @@ def gaussian_tables() -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def hyper_tables(bottleneck: EntropyBottleneck) -> dict[str, Tensor]:
-    """Return the hyper-latents' tables, one row per channel."""
-    values = torch.arange(-_HYPER_SUPPORT, _HYPER_SUPPORT + 1, dtype=torch.float32)
-    likelihood, *_ = bottleneck._likelihood(values.repeat(bottleneck.channels, 1, 1))
+def hyper_tables(bottleneck: EntropyBottleneck, offsets: Tensor) -> dict[str, Tensor]:
+    """Return the hyper-latents' tables, one row per channel.
+
+    Args:
+        bottleneck: their densities.
+        offsets: ``(C,)``, what a channel's values lie beside the integers that are coded.
+    """
+    integers = torch.arange(-_HYPER_SUPPORT, _HYPER_SUPPORT + 1, dtype=torch.float32)
+    likelihood, *_ = bottleneck._likelihood(integers + offsets[:, None, None])
     return _tables([(-_HYPER_SUPPORT, row) for row in likelihood[:, 0].double().cpu().numpy()])
 
 

@@ -1,0 +1,55 @@
+"""Turn a CompressAI checkpoint into a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ugicm_training.commands.options import PATH, READABLE
+from ugicm_training.data import load_photos
+from ugicm_training.export import calibration_crops, export_model
+from ugicm_training.files import write_file
+from ugicm_training.imported import from_compressai, import_record, read_compressai_checkpoint
+
+__all__ = ["import_"]
+
+_MINIMUM_SIDE = 64
+
+
+@click.command("import")
+@click.argument("checkpoint", type=READABLE)
+@click.option("-o", "--output", type=PATH, required=True, help="Model file to write.")
+@click.option(
+    "--calibration",
+    type=READABLE,
+    help="Pictures from which the fixed-point activations get their range; without them it "
+    "follows from the entropy model, with a bit or two less of resolution.",
+)
+@click.option(
+    "--lambda",
+    "distortion_weight",
+    type=click.FloatRange(min=0.0, min_open=True),
+    default=0.01,
+    show_default="0.01, as in CompressAI's examples/train.py",
+    help="That it was trained with: stands in the record, for training further.",
+)
+def import_(
+    checkpoint: Path, output: Path, calibration: Path | None, distortion_weight: float
+) -> None:
+    """Turn CompressAI's bmshj2018-hyperprior CHECKPOINT into a model file.
+
+    One quality; all views are the human view until a retrofit trains them.
+
+    Example: ugicm-train import checkpoint_best_loss.pth.tar -o model.safetensors
+    """
+    network = read_compressai_checkpoint(checkpoint)
+    pictures = load_photos(calibration, minimum_side=_MINIMUM_SIDE) if calibration else None
+    data = export_model(
+        from_compressai(network, distortion_weight),
+        calibration=calibration_crops(pictures) if pictures else None,
+        quality_steps=1,
+        training=import_record(checkpoint, distortion_weight),
+    )
+    write_file(output, data)
+    click.echo(f"{output}: N={network.N}, M={network.M}, {len(data)} bytes")
