@@ -2,15 +2,18 @@
 
 ServicekitError
   + CallError          ends one call
-      x BadRequest     a field is missing or out of range
-      x Overloaded     the queue is full
-      x NotReady       the service is still starting
-      x Stopping       the service is draining, and the call would go on
-      x Unreachable    no server answers at the address
+      x BadRequest       a field is missing or out of range
+      x Overloaded       the queue is full
+      x NotReady         the service is still starting
+      x Stopping         the service is draining, and the call would go on
+      x Unreachable      no server answers at the address
+      x Unauthenticated  no token, or none that is valid
+      x NotPermitted     the caller's role does not allow it
+      x TooSlow          the request did not arrive in its time
   + BadAnswer          another service answered against the contract
   + StartError         ends the process before it serves
-      x BadSettings    settings are unknown or out of range
-      x CannotListen   the address is taken, foreign or not allowed, or cannot be told
+      x BadSettings      settings are unknown or out of range
+      x CannotListen     the address is taken, foreign or not allowed, or cannot be told
 """
 
 from __future__ import annotations
@@ -23,11 +26,14 @@ __all__ = [
     "BadSettings",
     "CallError",
     "CannotListen",
+    "NotPermitted",
     "NotReady",
     "Overloaded",
     "ServicekitError",
     "StartError",
     "Stopping",
+    "TooSlow",
+    "Unauthenticated",
     "Unreachable",
 ]
 
@@ -66,6 +72,18 @@ class Stopping(CallError):
 
 class Unreachable(CallError):
     """No server answers at the address."""
+
+
+class Unauthenticated(CallError):
+    """The call carries no token, or none that is valid."""
+
+
+class NotPermitted(CallError):
+    """The caller's role does not allow it."""
+
+
+class TooSlow(CallError):
+    """The request did not arrive in its time."""
 
 
 class BadAnswer(ServicekitError):

@@ -1,4 +1,7 @@
-"""Set up a process's log, and give lines the fields of what they are about."""
+"""Set up a process's log, and give lines the fields of what they are about.
+
+Secrets are struck out of whatever is logged.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ugicm_servicekit.redaction import redact
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = ["LogFormat", "LogLevel", "about_frame", "configure_logging"]
@@ -63,6 +67,9 @@ class _Lines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         fields = "".join(f" {name}={value}" for name, value in _fields.get().items())
         return super().formatMessage(record) + fields
@@ -76,9 +83,9 @@ class _Json(_Lines):
             "time": self.formatTime(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
             **_fields.get(),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = redact(self.formatException(record.exc_info))
         return json.dumps(line)

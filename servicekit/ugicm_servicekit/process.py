@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from ugicm_codec.errors import CodecError
 from ugicm_codec.memory import keep_freed_memory
+from ugicm_servicekit.addresses import join_address
 from ugicm_servicekit.errors import BadSettings, ServicekitError
 from ugicm_servicekit.logs import configure_logging
-from ugicm_servicekit.server import Server, join_address
+from ugicm_servicekit.server import Server
 from ugicm_servicekit.settings import ServerSettings, read_settings
 from ugicm_servicekit.status import StatusTable
 

@@ -15,17 +15,25 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import OVERALL_HEALTH, SERVICE_NAME
 from grpc_reflection.v1alpha import reflection
 
+from ugicm_servicekit.addresses import join_address
+from ugicm_servicekit.authorisation import Authorisation
+from ugicm_servicekit.clients import Clients, Shares
 from ugicm_servicekit.errors import CannotListen, NotReady
+from ugicm_servicekit.exposure import check_exposure, credentials_of, reflects, tell_exposure
+from ugicm_servicekit.refusals import Refusals
 from ugicm_servicekit.settings import ServerSettings
 from ugicm_servicekit.status import StatusInterceptor, StatusTable
+from ugicm_servicekit.tokens import TokenFile
 
-__all__ = ["Server", "join_address"]
+__all__ = ["Server"]
 
 _log = logging.getLogger(__name__)
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 _Servicer = TypeVar("_Servicer")
+
+_HANDSHAKE_MS = 10_000
 
 
 class Server:
@@ -38,6 +46,11 @@ class Server:
 
     Attributes:
         stopping: set when draining begins; calls that would last for ever end then.
+        refusals: what it refused so far, by method and status.
+
+    Raises:
+        BadSettings: a file of tokens or certificates cannot be used, or the settings leave the
+            server open to other machines without saying so.
     """
 
     def __init__(
@@ -50,8 +63,13 @@ class Server:
         self.stopping = asyncio.Event()
         self._begun = asyncio.Event()
         self._routes = _Routes()
+        self.refusals = Refusals()
+        check_exposure(settings)
+        self._credentials = credentials_of(settings)
         self._server = grpc.aio.server(
-            interceptors=[StatusInterceptor(table)], options=_options(settings)
+            interceptors=_interceptors(settings, table, self.refusals),
+            options=_options(settings),
+            maximum_concurrent_rpcs=settings.max_calls,
         )
 
     async def listen(self) -> int:
@@ -67,20 +85,27 @@ class Server:
         host, wanted = self._settings.host, self._settings.port
         _check_address(host, wanted)
         try:
-            port = self._server.add_insecure_port(join_address(host, wanted))
+            port = self._add_port(join_address(host, wanted))
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {join_address(host, wanted)}: {error}") from error
         health = _Health((OVERALL_HEALTH, *self._services), self._begun, self.stopping)
         health_pb2_grpc.add_HealthServicer_to_server(health, self._server)
-        reflected = (*self._services, SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(reflected, self._server)
+        if reflects(self._settings):
+            reflected = (*self._services, SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(reflected, self._server)
         self._server.add_generic_rpc_handlers((self._routes,))
         await self._server.start()
         _log.info("listening on %s", join_address(host, port))
+        tell_exposure(self._settings, port)
         if self._settings.port_file is not None:
             _write_port(self._settings.port_file, port)
             self._port_file = self._settings.port_file
         return port
+
+    def _add_port(self, address: str) -> int:
+        if self._credentials is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, self._credentials)
 
     def add(
         self, register: Callable[[_Servicer, grpc.aio.Server], None], servicer: _Servicer
@@ -178,17 +203,24 @@ class _Routes(grpc.GenericRpcHandler):
         return next((handler for handler in found if handler is not None), None)
 
 
-def join_address(host: str, port: int) -> str:
-    """Return ``host:port``, an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 async def _refuse(request: Any, context: Any) -> None:
     raise NotReady("the service is still starting")
 
 
+def _interceptors(
+    settings: ServerSettings, table: StatusTable, refusals: Refusals
+) -> list[grpc.aio.ServerInterceptor]:
+    """Return them from the outermost to the innermost."""
+    authorisation = [] if settings.tokens is None else [Authorisation(TokenFile(settings.tokens))]
+    clients = Clients(
+        max_calls=settings.max_calls_per_client, max_pixels=settings.max_pixels_per_client
+    )
+    shares = Shares(clients, request_seconds=settings.request_seconds)
+    return [StatusInterceptor(table, refusals), *authorisation, shares]
+
+
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
-    return [
+    options = [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Without this a second server takes a part of the first one's calls.
@@ -196,7 +228,24 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         # Clients look after idle connections every 30 s; grpc would call that abuse.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
+        # Finds out within 80 s that a client is gone whose calls are quiet.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # Whoever connects and then says nothing is let go.
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
+        ("grpc.max_connection_idle_ms", _milliseconds(settings.connection_idle_seconds)),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(settings.connection_grace_seconds)),
     ]
+    age = settings.connection_age_seconds
+    if age is not None:
+        options.append(("grpc.max_connection_age_ms", _milliseconds(age)))
+    return options
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)
 
 
 def _check_address(host: str, port: int) -> None:

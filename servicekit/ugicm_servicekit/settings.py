@@ -17,7 +17,16 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.logs import LogFormat, LogLevel
 
-__all__ = ["DEFAULT_MAX_MESSAGE_BYTES", "ServerSettings", "Setting", "read_settings"]
+__all__ = [
+    "DEFAULT_MAX_MESSAGE_BYTES",
+    "Exposure",
+    "Reflection",
+    "ServerSettings",
+    "Setting",
+    "Transport",
+    "UpstreamSettings",
+    "read_settings",
+]
 
 # Of servers and of the channels to them.
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
@@ -48,6 +57,28 @@ class Setting:
     at_most: float | None = None
 
 
+class Exposure(enum.Enum):
+    """What a server without TLS or without tokens may be open to."""
+
+    THIS_MACHINE = "this-machine-only"
+    ANYONE = "anyone-may-read-and-write"
+
+
+class Reflection(enum.Enum):
+    """Whether a server tells what it can be asked."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class Transport(enum.Enum):
+    """How a channel's bytes travel."""
+
+    PLAINTEXT = "plaintext"
+    TLS = "tls"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
     """What every server needs to be told."""
@@ -61,10 +92,73 @@ class ServerSettings:
     drain_seconds: Annotated[
         float, Setting("how long running calls may take to finish at the end", 0)
     ] = 20.0
+
+    tls_cert: Annotated[
+        Path | None, Setting("certificate chain to serve TLS with, PEM; read again when it changes")
+    ] = None
+    tls_key: Annotated[Path | None, Setting("its private key, PEM")] = None
+    tls_ca: Annotated[
+        Path | None,
+        Setting("authorities, PEM; only clients with a certificate of theirs may connect"),
+    ] = None
+    tokens: Annotated[
+        Path | None,
+        Setting("file of tokens' hashes and roles; every call needs one; read again on change"),
+    ] = None
+    insecure: Annotated[
+        Exposure, Setting("whom to serve without TLS and tokens: this-machine-only, or in words")
+    ] = Exposure.THIS_MACHINE
+    reflection: Annotated[
+        Reflection, Setting("whether to answer server reflection; auto: only without tokens")
+    ] = Reflection.AUTO
+
+    max_connections: Annotated[int, Setting("most connections at once", 1, 1_000_000)] = 4096
+    max_calls: Annotated[int, Setting("most calls at once", 1, 1_000_000)] = 2048
+    max_calls_per_connection: Annotated[
+        int, Setting("most calls at once on one connection; more wait at the client", 1, 1_000_000)
+    ] = 256
+    max_calls_per_client: Annotated[
+        int, Setting("most calls at once of one client: a token's name, else a host", 1, 1_000_000)
+    ] = 512
+    max_pixels_per_client: Annotated[
+        int, Setting("most pixels of one client under way; a single picture always passes", 1)
+    ] = 2**28
+    request_seconds: Annotated[
+        float, Setting("how long a client may take to send a call's one request", 0.001)
+    ] = 60.0
+    connection_idle_seconds: Annotated[
+        float, Setting("how long a connection may be without a call", 1, 10**6)
+    ] = 300.0
+    connection_age_seconds: Annotated[
+        float | None,
+        Setting("age at which a client is asked to connect anew; none: never", 1, 10**6),
+    ] = None
+    connection_grace_seconds: Annotated[
+        float, Setting("how long its calls may then go on", 0, 10**6)
+    ] = 60.0
     log_level: Annotated[LogLevel, Setting("least level to log")] = LogLevel.INFO
     log_format: Annotated[LogFormat, Setting("how to write the log, on standard error")] = (
         LogFormat.LINES
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpstreamSettings:
+    """What a service needs to be told to be let in by the one behind it."""
+
+    upstream_transport: Annotated[
+        Transport, Setting("how to reach the decoder; a file of TLS means tls")
+    ] = Transport.PLAINTEXT
+    upstream_tls_ca: Annotated[
+        Path | None, Setting("authorities of the decoder's certificate, PEM; none: the system's")
+    ] = None
+    upstream_tls_cert: Annotated[
+        Path | None, Setting("certificate chain to show to the decoder, PEM")
+    ] = None
+    upstream_tls_key: Annotated[Path | None, Setting("its private key, PEM")] = None
+    upstream_token_file: Annotated[
+        Path | None, Setting("file that holds the token to show to the decoder")
+    ] = None
 
 
 def read_settings(

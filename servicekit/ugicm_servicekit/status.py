@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -15,6 +14,11 @@ from google.protobuf.message import DecodeError
 from ugicm.v1.types_pb2 import Failure
 from ugicm_codec import errors as codec_errors
 from ugicm_servicekit import errors
+from ugicm_servicekit.audit import AUDITED, audit
+from ugicm_servicekit.calls import Call, begin_call, current_call
+from ugicm_servicekit.handlers import Handler, around
+from ugicm_servicekit.refusals import Refusals
+from ugicm_servicekit.roles import GRANTS, OPEN
 
 __all__ = [
     "CODEC_STATUS",
@@ -32,8 +36,6 @@ _log = logging.getLogger(__name__)
 _MAX_MESSAGE_BYTES = 1024
 
 StatusTable: TypeAlias = Mapping[type[Exception], grpc.StatusCode]
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-_Behaviour: TypeAlias = Callable[[Any, Any], Any]
 _Result = TypeVar("_Result")
 
 CODEC_STATUS: StatusTable = {
@@ -64,6 +66,9 @@ STATUS: StatusTable = {
     errors.NotReady: grpc.StatusCode.UNAVAILABLE,
     errors.Stopping: grpc.StatusCode.UNAVAILABLE,
     errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
+    errors.TooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
 _CODE_OF_NUMBER: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
@@ -79,16 +84,22 @@ def failure_of(error: Exception, table: StatusTable, *, method: str) -> Failure:
     """Return what the caller of ``method`` is told of ``error``.
 
     An error that the table does not know, or knows as INTERNAL, is a mistake of ours: its
-    traceback is logged, and the caller does not get its text.
+    traceback is logged, and the caller does not get its text. The refusal is counted, and written
+    to the audit log where the caller was not let in.
     """
     code = next(
         (table[kind] for kind in type(error).__mro__ if kind in table), grpc.StatusCode.INTERNAL
     )
+    call = current_call()
+    call.refusals.add(call.method, code)
     if code is grpc.StatusCode.INTERNAL:
         _log.error("%s failed", method, exc_info=error)
         return Failure(code=code.value[0], message="internal error")
     message = _one_line(str(error))
-    _log.info("%s refused: %s: %s", method, code.name, message)
+    if code in AUDITED:
+        audit.refused(call, code, message)
+    else:
+        _log.info("%s refused: %s: %s", method, code.name, message)
     failure = Failure(code=code.value[0], message=message)
     # Overloaded has it, and so have errors of the services that waiting may mend.
     retry_after_seconds = getattr(error, "retry_after_seconds", None)
@@ -111,51 +122,48 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     """End calls whose handler raises with the status that the table gives.
 
     grpc's own AbortError passes, and so does cancellation, which is no Exception.
+
+    Args:
+        table: the status of every error that a handler may raise.
+        refusals: where each refusal is counted.
     """
 
-    def __init__(self, table: StatusTable) -> None:
+    def __init__(self, table: StatusTable, refusals: Refusals) -> None:
         self._table = table
+        self._refusals = refusals
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    ) -> Handler | None:
         """Wrap the handler of one call."""
         handler = await continuation(handler_call_details)
         if handler is None:  # grpc answers UNIMPLEMENTED
             return None
         method = str(handler_call_details.method)
-        kind = f"{_arity(handler.request_streaming)}_{_arity(handler.response_streaming)}"
-        make: Callable[..., _Handler] = getattr(grpc, f"{kind}_rpc_method_handler")
+        # Callers choose the names of methods; what is counted has names of ours.
+        counted = method if method in GRANTS or method in OPEN else "unknown"
         # Requests arrive here as bytes: a failure inside grpc's own parsing would be UNKNOWN.
         parse = handler.request_deserializer
-        read = _parse_each if handler.request_streaming else _parse
-        return make(
-            self._guard(getattr(handler, kind), partial(read, parse), method),
-            response_serializer=handler.response_serializer,
+        read = partial(_parse_each if handler.request_streaming else _parse, parse)
+
+        @asynccontextmanager
+        async def guarded(requests: Any, context: Any) -> AsyncIterator[Any]:
+            begin_call(Call(counted, context.peer(), refusals=self._refusals))
+            try:
+                yield read(requests)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the outermost layer of a call
+                await self._abort(error, context, method)
+
+        return around(
+            handler,
+            guarded,
+            request_deserializer=None,
+            request_streaming=handler.request_streaming,
         )
-
-    def _guard(self, behaviour: _Behaviour, read: Callable[[Any], Any], method: str) -> _Behaviour:
-        async def awaited(request: Any, context: Any) -> Any:
-            try:
-                return await behaviour(read(request), context)
-            except grpc.aio.AbortError:
-                raise
-            except Exception as error:  # noqa: BLE001 - the outermost layer of a call
-                await self._abort(error, context, method)
-
-        async def iterated(request: Any, context: Any) -> AsyncIterator[Any]:
-            try:
-                async with aclosing(behaviour(read(request), context)) as responses:
-                    async for response in responses:
-                        yield response
-            except grpc.aio.AbortError:
-                raise
-            except Exception as error:  # noqa: BLE001 - the outermost layer of a call
-                await self._abort(error, context, method)
-
-        return iterated if inspect.isasyncgenfunction(behaviour) else awaited
 
     async def _abort(self, error: Exception, context: Any, method: str) -> NoReturn:
         failure = failure_of(error, self._table, method=method)
@@ -187,7 +195,3 @@ async def _parse_each(
 ) -> AsyncIterator[Any]:
     async for request in requests:
         yield _parse(parse, request)
-
-
-def _arity(streaming: bool) -> str:
-    return "stream" if streaming else "unary"

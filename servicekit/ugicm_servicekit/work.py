@@ -10,7 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from ugicm_servicekit.clients import client_name
 from ugicm_servicekit.errors import Overloaded
+from ugicm_servicekit.turns import Turns
 
 __all__ = ["Done", "Workers"]
 
@@ -36,6 +38,9 @@ class Workers:
     Work that waits belongs to its call: a call that is cancelled, or whose deadline passes, takes
     its work out of the queue before it runs. Work that runs cannot be stopped and keeps its thread.
 
+    Clients whose work waits take turns. Where the queue is full, the client with the most in it
+    gives up its newest place to one that has fewer.
+
     Args:
         threads: how many run at once.
         max_queued: how many may wait; one more is refused.
@@ -46,15 +51,14 @@ class Workers:
         self._threads = threads
         self._max_queued = max_queued
         self._name = name
-        self._queued = 0
         self._mean_seconds = 0.0
-        self._free = asyncio.Semaphore(threads)
+        self._turns = Turns(threads)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     @property
     def queue_length(self) -> int:
         """How many calls wait for a thread."""
-        return self._queued
+        return self._turns.waiting
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what ``function`` returns, called in a thread with the caller's context variables.
@@ -72,24 +76,30 @@ class Workers:
         Raises:
             Overloaded: the queue is full.
         """
-        if self._free.locked() and self._queued >= self._max_queued:
-            wait = self._mean_seconds * (self._queued + 1) / self._threads
-            raise Overloaded(
-                f"{self._queued} calls wait for {self._name} already, the most allowed",
+        queued = self._turns.waiting
+        if self._turns.locked and queued >= self._max_queued:
+            wait = self._mean_seconds * (queued + 1) / self._threads
+            refusal = Overloaded(
+                f"{queued} calls wait for {self._name} already, the most allowed",
                 retry_after_seconds=max(wait, 0.1),
             )
-        return await self.timed_further(function, *args, **kwargs)
+            if not self._turns.drop_for(client_name(), refusal):
+                raise refusal
+        arrived = time.perf_counter()
+        await self._turns.acquire(client_name(), may_be_dropped=True)
+        return await self._in_thread(arrived, function, *args, **kwargs)
 
     async def timed_further(
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Done[T]:
         """Do as ``timed`` does for a call that was let in before: it waits, however many do."""
         arrived = time.perf_counter()
-        self._queued += 1
-        try:
-            await self._free.acquire()
-        finally:
-            self._queued -= 1
+        await self._turns.acquire(client_name())
+        return await self._in_thread(arrived, function, *args, **kwargs)
+
+    async def _in_thread(
+        self, arrived: float, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Done[T]:
         loop = asyncio.get_running_loop()
 
         def work() -> Done[T]:
@@ -98,7 +108,7 @@ class Workers:
             return Done(value, started - arrived, time.perf_counter() - started)
 
         def give_back(_: Future[Any]) -> None:
-            loop.call_soon_threadsafe(self._free.release)
+            loop.call_soon_threadsafe(self._turns.release)
 
         future = self._executor.submit(contextvars.copy_context().run, work)
         # Not in a finally: a cancelled call leaves, but its thread is taken until the work ends.

@@ -13,7 +13,7 @@ from ugicm.v1.encoder_pb2_grpc import add_EncoderServiceServicer_to_server
 from ugicm_servicekit.channel import connect
 from ugicm_servicekit.errors import CannotListen, Unreachable
 from ugicm_servicekit.server import Server
-from ugicm_servicekit.settings import ServerSettings
+from ugicm_servicekit.settings import Exposure, ServerSettings
 from ugicm_servicekit.status import STATUS
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -162,7 +162,8 @@ async def test_a_port_taken_by_another_program_is_refused_too():
 
 
 async def test_a_foreign_address_is_refused():
-    server = Server(ServerSettings(host="192.0.2.1"), STATUS, services=[SERVICE])
+    settings = ServerSettings(host="192.0.2.1", insecure=Exposure.ANYONE)
+    server = Server(settings, STATUS, services=[SERVICE])
     with pytest.raises(CannotListen, match=r"192\.0\.2\.1:0: Cannot assign"):
         await server.listen()
     await server.close()

@@ -1,0 +1,162 @@
+"""Hold each client to its share: of calls, of pixels, and of time to send a request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from ugicm_servicekit.calls import current_call
+from ugicm_servicekit.errors import BadRequest, Overloaded, TooSlow
+from ugicm_servicekit.handlers import Handler, around
+from ugicm_servicekit.roles import OPEN
+
+__all__ = ["Clients", "Shares", "client_name", "pixels_under_way"]
+
+# Until one of a client's own calls ends; nobody knows better.
+_RETRY_SECONDS = 1.0
+
+
+@dataclass
+class _Client:
+    """What one client has under way, and may have."""
+
+    name: str
+    max_calls: int
+    max_pixels: int
+    calls: int = 0
+    pixels: int = 0
+
+
+_client: contextvars.ContextVar[_Client | None] = contextvars.ContextVar(
+    "ugicm_client", default=None
+)
+
+
+def client_name() -> str:
+    """Return the client that the running task works for: its token's name, or else its host."""
+    client = _client.get()
+    return "" if client is None else client.name
+
+
+@contextmanager
+def pixels_under_way(pixels: int) -> Iterator[None]:
+    """Count ``pixels`` on the running call's client while they are worked on.
+
+    A picture beyond the limit passes where it is the client's only one.
+
+    Raises:
+        Overloaded: the client has too many under way already.
+    """
+    client = _client.get()
+    if client is None:
+        yield
+        return
+    if client.pixels and client.pixels + pixels > client.max_pixels:
+        raise Overloaded(
+            f"{client.name} has {client.pixels} pixels under way, {pixels} more exceed "
+            f"{client.max_pixels}",
+            retry_after_seconds=_RETRY_SECONDS,
+        )
+    client.pixels += pixels
+    try:
+        yield
+    finally:
+        client.pixels -= pixels
+
+
+class Clients:
+    """Everyone who has calls under way.
+
+    Args:
+        max_calls: of one client.
+        max_pixels: of one client.
+    """
+
+    def __init__(self, *, max_calls: int, max_pixels: int) -> None:
+        self._max_calls = max_calls
+        self._max_pixels = max_pixels
+        self._clients: dict[str, _Client] = {}
+
+    @contextmanager
+    def call(self, name: str) -> Iterator[None]:
+        """Let the running task make one of the client's calls.
+
+        Raises:
+            Overloaded: the client makes too many already.
+        """
+        client = self._clients.setdefault(name, _Client(name, self._max_calls, self._max_pixels))
+        if client.calls >= client.max_calls:
+            raise Overloaded(
+                f"{name} has {client.calls} calls under way already, the most allowed",
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+        client.calls += 1
+        _client.set(client)
+        try:
+            yield
+        finally:
+            client.calls -= 1
+            if not client.calls:
+                del self._clients[name]
+
+
+class Shares(grpc.aio.ServerInterceptor):
+    """Ends calls beyond their client's share, and those whose request comes too slowly.
+
+    Handlers of one request are turned into handlers of a stream of one: only so can a call be
+    refused, or given up, before its request has been received.
+
+    Args:
+        clients: whose calls are counted.
+        request_seconds: how long the request of a call may take; streams of them may take for ever.
+    """
+
+    def __init__(self, clients: Clients, *, request_seconds: float) -> None:
+        self._clients = clients
+        self._request_seconds = request_seconds
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of one call."""
+        handler = await continuation(handler_call_details)
+        if handler is None or str(handler_call_details.method) in OPEN:
+            return handler
+        streaming = handler.request_streaming
+
+        @asynccontextmanager
+        async def share(requests: Any, context: Any) -> AsyncIterator[Any]:
+            call = current_call()
+            with self._clients.call(call.caller or _host(call.peer)):
+                yield requests if streaming else await self._one(requests)
+
+        return around(
+            handler,
+            share,
+            request_deserializer=handler.request_deserializer,
+            request_streaming=True,
+        )
+
+    async def _one(self, requests: Any) -> Any:
+        try:
+            async with asyncio.timeout(self._request_seconds):
+                return await anext(requests)
+        except TimeoutError:
+            raise TooSlow(
+                f"the request did not arrive within {self._request_seconds:g} s"
+            ) from None
+        except StopAsyncIteration:
+            raise BadRequest("the call ended before its request") from None
+
+
+def _host(peer: str) -> str:
+    """Return a peer's address without its port: more connections make no more clients."""
+    return peer.rpartition(":")[0] or peer

@@ -1,0 +1,118 @@
+"""Make gRPC's TLS credentials from PEM files, which may change while the service runs."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from ugicm_servicekit.errors import BadSettings
+from ugicm_servicekit.files import Watched
+
+__all__ = ["KeyPair", "channel_credentials", "server_credentials"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A certificate chain and its private key, each a PEM file."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    cert: bytes
+    key: bytes
+    ca: bytes | None
+
+
+def server_credentials(pair: KeyPair, ca: Path | None) -> grpc.ServerCredentials:
+    """Return credentials that read their files again for the first connection after a change.
+
+    A change that cannot be used, such as a certificate without its key for a moment, is logged
+    and leaves the files read before in use. Connections go on with what they began with.
+
+    Args:
+        pair: what the server shows.
+        ca: the authorities of its clients' certificates; None: clients need none.
+
+    Raises:
+        BadSettings: the files cannot be read, or do not belong together.
+    """
+    watched = Watched([pair.cert, pair.key, *filter(None, [ca])])
+    first = _load(pair, ca)
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        # gRPC asks for each connection, in a thread of its own; None means as before.
+        if not watched.changed():
+            return None
+        try:
+            loaded = _load(pair, ca)
+        except BadSettings as error:
+            _log.error("the certificates read before stay: %s", error)
+            return None
+        _log.info("read new certificates from %s", pair.cert)
+        return _configuration(loaded)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(first),
+        fetch,  # type: ignore[arg-type]  # its stub forgets that None is allowed
+        require_client_authentication=ca is not None,
+    )
+
+
+def channel_credentials(pair: KeyPair | None, ca: Path | None) -> grpc.ChannelCredentials:
+    """Return credentials for a channel.
+
+    Args:
+        pair: what the client shows; None: nothing.
+        ca: the authorities of the server's certificate; None: the system's.
+
+    Raises:
+        BadSettings: the files cannot be read, or do not belong together.
+    """
+    if pair is None:
+        return grpc.ssl_channel_credentials(root_certificates=_authorities(ca))
+    loaded = _load(pair, ca)
+    return grpc.ssl_channel_credentials(
+        root_certificates=loaded.ca, private_key=loaded.key, certificate_chain=loaded.cert
+    )
+
+
+def _configuration(loaded: _Loaded) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(loaded.key, loaded.cert)], root_certificates=loaded.ca
+    )
+
+
+def _load(pair: KeyPair, ca: Path | None) -> _Loaded:
+    # gRPC would only fail every handshake: OpenSSL says now whether key and chain fit.
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            pair.cert, pair.key, password=lambda: ""
+        )
+        return _Loaded(pair.cert.read_bytes(), pair.key.read_bytes(), _authorities(ca))
+    except ssl.SSLError as error:
+        reason = error.reason or "no PEM, or encrypted"
+        raise BadSettings([f"cannot use {pair.cert} with {pair.key}: {reason}"]) from error
+    except OSError as error:
+        names = f"{pair.cert} and {pair.key}" if error.filename is None else error.filename
+        raise BadSettings([f"cannot read {names}: {error.strerror}"]) from error
+
+
+def _authorities(ca: Path | None) -> bytes | None:
+    if ca is None:
+        return None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca)
+        return ca.read_bytes()
+    except ssl.SSLError as error:
+        raise BadSettings([f"{ca} holds no certificates: {error.reason}"]) from error
+    except OSError as error:
+        raise BadSettings([f"cannot read {ca}: {error.strerror}"]) from error

@@ -1,0 +1,208 @@
+"""Know bearer tokens by their hashes, from a file that may change while the service runs.
+
+A token is 256 random bits, so one SHA-256 hides it as well as a slow password hash would: nobody
+can search 2^256 of them, with or without salt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ugicm_servicekit.errors import BadRequest, BadSettings, Unauthenticated
+from ugicm_servicekit.files import Watched
+from ugicm_servicekit.roles import Caller, Role
+from ugicm_servicekit.wire import check_camera
+
+__all__ = ["Token", "TokenFile", "entry_of", "hash_token", "new_token", "read_tokens"]
+
+_log = logging.getLogger(__name__)
+
+_PREFIX = "ugicm_"
+_NUM_BYTES = 32
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FIELDS = {"name", "role", "cameras", "sha256", "expires"}
+
+
+@dataclass(frozen=True)
+class Token:
+    """One entry of a token file: the caller, the token's hash, and when it ends (None: never)."""
+
+    caller: Caller
+    sha256: bytes
+    expires: datetime | None = None
+
+
+def new_token() -> str:
+    """Return a fresh token; only its hash is to be kept."""
+    return _PREFIX + secrets.token_urlsafe(_NUM_BYTES)
+
+
+def hash_token(token: str) -> bytes:
+    """Return the SHA-256 that a token file keeps."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def entry_of(token: Token) -> str:
+    """Return the lines that make ``token`` known to a token file."""
+    lines = ["[[token]]", f'name = "{token.caller.name}"', f'role = "{token.caller.role.value}"']
+    if token.caller.cameras:
+        cameras = ", ".join(f'"{camera}"' for camera in sorted(token.caller.cameras))
+        lines.append(f"cameras = [{cameras}]")
+    lines.append(f'sha256 = "{token.sha256.hex()}"')
+    if token.expires is not None:
+        lines.append(f"expires = {token.expires.isoformat(timespec='seconds')}")
+    return "\n".join(lines) + "\n"
+
+
+def read_tokens(path: Path) -> list[Token]:
+    """Read a token file: TOML, a table ``[[token]]`` for each, as ``entry_of`` writes them.
+
+    Names may repeat, so that an old and a new token of one caller overlap; hashes may not.
+
+    Raises:
+        BadSettings: the file cannot be read, or an entry is wrong; with every problem found.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings([f"cannot read {path}: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings([f"{path} is not TOML: {error}"]) from error
+    entries = table.pop("token", [])
+    problems = [f"{path}: {name} is not known, tokens stand in [[token]]" for name in table]
+    tokens = []
+    for number, entry in enumerate(entries if isinstance(entries, list) else [entries], 1):
+        try:
+            tokens.append(_token(entry))
+        except (ValueError, BadRequest) as error:
+            problems.append(f"{path}: token {number}: {error}")
+    if len({token.sha256 for token in tokens}) < len(tokens):
+        problems.append(f"{path}: two tokens have the same sha256")
+    if problems:
+        raise BadSettings(problems)
+    return tokens
+
+
+class TokenFile:
+    """The tokens of a file, read again whenever it changes.
+
+    A change that cannot be read is logged, and what was known before stays.
+
+    Args:
+        path: of the file.
+        now: the time, in UTC.
+
+    Raises:
+        BadSettings: the file cannot be read, or is wrong.
+    """
+
+    def __init__(
+        self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._path = path
+        self._now = now
+        self._watched = Watched([path])
+        self._tokens: Sequence[Token] = read_tokens(path)
+
+    def identify(self, presented: str) -> Token:
+        """Return the entry of a token that is known and has not expired.
+
+        Raises:
+            Unauthenticated: it is unknown, or has expired.
+        """
+        digest = hash_token(presented)
+        found = None
+        # Every entry is compared, in constant time: how long this takes tells nothing.
+        for token in self._current():
+            if hmac.compare_digest(token.sha256, digest):
+                found = token
+        if found is None:
+            raise Unauthenticated("the token is not known here")
+        self._check_expiry(found)
+        return found
+
+    def check(self, token: Token) -> None:
+        """See that a token which was valid before still is.
+
+        Raises:
+            Unauthenticated: it has been taken out of the file, or has expired.
+        """
+        if token not in self._current():
+            raise Unauthenticated(f"the token of {token.caller.name} was withdrawn")
+        self._check_expiry(token)
+
+    def _check_expiry(self, token: Token) -> None:
+        if token.expires is not None and token.expires <= self._now():
+            raise Unauthenticated(
+                f"the token of {token.caller.name} expired at {token.expires.isoformat()}"
+            )
+
+    def _current(self) -> Sequence[Token]:
+        if self._watched.changed():
+            try:
+                self._tokens = read_tokens(self._path)
+                _log.info("read %d tokens from %s", len(self._tokens), self._path)
+            except BadSettings as error:
+                _log.error("the tokens known before stay: %s", error)
+        return self._tokens
+
+
+def _token(entry: Any) -> Token:
+    """Return one entry.
+
+    Raises:
+        ValueError: a field is missing, unknown or wrong.
+        BadRequest: a camera's name is wrong.
+    """
+    if not isinstance(entry, dict):
+        raise ValueError(f"expected a table, got {entry!r}")
+    if unknown := entry.keys() - _FIELDS:
+        raise ValueError(f"{', '.join(sorted(unknown))} is not a field of a token")
+    name = _text(entry, "name", _NAME, "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-'")
+    sha256 = _text(entry, "sha256", _SHA256, "64 lower-case hexadecimal digits")
+    roles = [role.value for role in Role]
+    if entry.get("role") not in roles:
+        raise ValueError(f"role is one of {', '.join(roles)}, got {entry.get('role')!r}")
+    role = Role(entry["role"])
+    expires = entry.get("expires")
+    if expires is not None and not (isinstance(expires, datetime) and expires.tzinfo):
+        raise ValueError(f"expires is a time with its offset, such as Z, got {expires!r}")
+    caller = Caller(name, role, _cameras(role, entry.get("cameras", [])))
+    return Token(caller, bytes.fromhex(sha256), expires)
+
+
+def _text(entry: Mapping[str, Any], field: str, pattern: re.Pattern[str], expected: str) -> str:
+    value = entry.get(field)
+    if not isinstance(value, str) or pattern.fullmatch(value) is None:
+        raise ValueError(f"{field} is {expected}, got {value!r}")
+    return value
+
+
+def _cameras(role: Role, names: Any) -> frozenset[str]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"cameras is a list of names, got {names!r}")
+    for name in names:
+        check_camera(name)
+    expected = {Role.CAMERA: "exactly one camera", Role.ENCODER: "at least one camera"}
+    if role is Role.CAMERA:
+        is_right = len(names) == 1
+    elif role is Role.ENCODER:
+        is_right = len(names) >= 1
+    else:
+        is_right = not names
+    if not is_right:
+        raise ValueError(
+            f"a token of role {role.value} lists {expected.get(role, 'no cameras')}, got {names}"
+        )
+    return frozenset(names)
