@@ -1,0 +1,124 @@
+"""Segment a set of pictures once, in processes, so that training only reads."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ugicm_training.instances.protocol import Segmenter
+from ugicm_training.instances.rle import PictureMasks
+from ugicm_training.instances.store import MaskStore
+
+__all__ = ["Outcome", "precompute"]
+
+Member = tuple[str, bytes]
+
+# Work that is done again after a kill, against one synchronous write to the disk for each.
+_SECONDS_BETWEEN_WRITES = 2.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture; ``masks`` is None where it could not be decoded."""
+
+    name: str
+    masks: PictureMasks | None
+
+
+def precompute(
+    members: Iterable[Member],
+    segmenter: Callable[[], Segmenter],
+    store: MaskStore,
+    *,
+    processes: int,
+) -> Iterator[Outcome]:
+    """Segment pictures and add them to the store, yielding each once it is segmented.
+
+    Args:
+        members: name and file bytes of each.
+        segmenter: makes one; called once in each process.
+        store: what is added to.
+        processes: 1 works in this process.
+    """
+    pending: list[tuple[str, PictureMasks]] = []
+    written = time.monotonic()
+    try:
+        for outcome in _outcomes(members, segmenter, processes):
+            if outcome.masks is not None:
+                pending.append((outcome.name, outcome.masks))
+            yield outcome
+            if time.monotonic() - written > _SECONDS_BETWEEN_WRITES:
+                store.add(pending)
+                pending = []
+                written = time.monotonic()
+    finally:  # also of a run that is interrupted
+        store.add(pending)
+
+
+def _outcomes(
+    members: Iterable[Member], segmenter: Callable[[], Segmenter], processes: int
+) -> Iterator[Outcome]:
+    if processes == 1:
+        only = segmenter()
+        for member in members:
+            yield _outcome(only, member)
+        return
+    pool = ProcessPoolExecutor(
+        processes,
+        # Forking a process that has threads, as PyTorch starts them, may deadlock.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(segmenter,),
+    )
+    with pool:
+        try:
+            running: deque[Future[Outcome]] = deque()
+            for member in members:
+                running.append(pool.submit(_work, member))
+                if len(running) > 4 * processes:  # what is read ahead has to fit into memory
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_worker: Segmenter
+
+
+def _start_worker(segmenter: Callable[[], Segmenter]) -> None:
+    global _worker
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    _worker = segmenter()
+
+
+def _follow_parent() -> None:
+    """End with the parent: a pool's workers wait for ever where it was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _work(member: Member) -> Outcome:
+    return _outcome(_worker, member)
+
+
+def _outcome(segmenter: Segmenter, member: Member) -> Outcome:
+    name, data = member
+    try:
+        picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError):
+        return Outcome(name, None)
+    return Outcome(name, PictureMasks.encode(segmenter.segment(name, picture)))
