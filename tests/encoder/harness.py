@@ -16,7 +16,6 @@ from ugicm.v1.encoder_pb2_grpc import EncoderServiceStub
 from ugicm_encoder.main import SERVICE, serve
 from ugicm_encoder.settings import EncoderSettings
 from ugicm_encoder.status import ENCODER_STATUS
-from ugicm_servicekit.channel import connect
 from ugicm_servicekit.models import Models
 from ugicm_servicekit.server import Server
 
@@ -40,7 +39,9 @@ async def encoding(*codecs, **settings):
     port = await server.listen()
     serving = asyncio.create_task(serve(chosen, server, Models(codecs or [FakeCodec()])))
     try:
-        async with connect(f"127.0.0.1:{port}") as channel:
+        # Unlike a client's channel it asks once, so that a test sees each answer.
+        options = [("grpc.enable_retries", 0)]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
             await ready(channel)
             yield Running(server, serving, channel)
     finally:

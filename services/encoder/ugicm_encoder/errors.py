@@ -1,12 +1,17 @@
 """What the encoder refuses, beyond what the codec and servicekit refuse.
 
 EncoderError
-  + DeliveryError             the decoder did not take a frame
-      x UpstreamUnavailable   it cannot be reached, or gave no answer in time
+  x SpoolUnusable             the folder is no spool, or another encoder has it
+  + SpoolError                a frame cannot be spooled
+      x SpoolFailed           the disk or the database refused
+      x FrameLate             a later frame of its epoch was accepted already
+      x FrameTooLarge         it alone has more bytes than the spool may have
+  + DeliveryError             a frame cannot be delivered
+      x UpstreamUnavailable   the decoder cannot be reached, or gave no answer in time
       x UpstreamFull          it has no room, and waiting does not help
       x UpstreamFailed        it broke, or answered against the contract
-      x FrameTaken            it has other bytes under the frame's key
-      x FrameRefused          it takes the frame for wrong
+      x FrameTaken            other bytes were accepted under the frame's key
+      x FrameRefused          the decoder takes the frame for wrong
       x FrameDamaged          the frame's bytes arrived damaged
 """
 
@@ -16,8 +21,13 @@ __all__ = [
     "DeliveryError",
     "EncoderError",
     "FrameDamaged",
+    "FrameLate",
     "FrameRefused",
     "FrameTaken",
+    "FrameTooLarge",
+    "SpoolError",
+    "SpoolFailed",
+    "SpoolUnusable",
     "UpstreamFailed",
     "UpstreamFull",
     "UpstreamUnavailable",
@@ -28,8 +38,28 @@ class EncoderError(Exception):
     """The root of everything the encoder refuses by itself."""
 
 
+class SpoolUnusable(EncoderError):
+    """The folder cannot be used as a spool by this process."""
+
+
+class SpoolError(EncoderError):
+    """A frame cannot be spooled."""
+
+
+class SpoolFailed(SpoolError):
+    """The disk or the database refused to read or write."""
+
+
+class FrameLate(SpoolError):
+    """A later frame of the epoch was accepted already, and this one was not."""
+
+
+class FrameTooLarge(SpoolError):
+    """The frame alone has more bytes than the spool may have."""
+
+
 class DeliveryError(EncoderError):
-    """The decoder did not take a frame."""
+    """A frame cannot be delivered."""
 
 
 class UpstreamUnavailable(DeliveryError):
@@ -45,7 +75,7 @@ class UpstreamFailed(DeliveryError):
 
 
 class FrameTaken(DeliveryError):
-    """The decoder has other bytes under the frame's key."""
+    """Other bytes were accepted under the frame's key."""
 
 
 class FrameRefused(DeliveryError):

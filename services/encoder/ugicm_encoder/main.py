@@ -5,12 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
 
 from ugicm.v1 import encoder_pb2, encoder_pb2_grpc
+from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
+from ugicm_encoder.delivery import Delivery, DirectDelivery, SpooledDelivery
+from ugicm_encoder.errors import SpoolUnusable
+from ugicm_encoder.forwarding import Forwarder
+from ugicm_encoder.link import Link
+from ugicm_encoder.refused import RefusedFrames
 from ugicm_encoder.servicer import EncoderServicer
 from ugicm_encoder.settings import EncoderSettings
+from ugicm_encoder.spool import SqliteSpool
 from ugicm_encoder.status import ENCODER_STATUS
 from ugicm_encoder.upstream import Upstream
+from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.models import Models, load_models
 from ugicm_servicekit.process import run_service
@@ -30,19 +41,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _load_and_serve,
         services=[SERVICE],
         table=ENCODER_STATUS,
+        start_errors=(SpoolUnusable,),
         arguments=arguments,
     )
 
 
 async def serve(settings: EncoderSettings, server: Server, models: Models) -> None:
-    """Answer calls until the server is told to stop."""
+    """Answer calls until the server is told to stop.
+
+    Raises:
+        SpoolUnusable: the spool cannot be opened.
+    """
     workers = Workers(threads=settings.threads, max_queued=settings.max_queued, name="encoding")
     try:
-        async with _upstream(settings) as upstream:
+        async with _delivery(settings) as delivery:
             servicer = EncoderServicer(
                 models,
                 workers,
-                upstream,
+                delivery,
                 limits=settings.limits,
                 default_quality=settings.quality,
                 encode_ahead=settings.encode_ahead,
@@ -55,18 +71,52 @@ async def serve(settings: EncoderSettings, server: Server, models: Models) -> No
 
 
 @asynccontextmanager
-async def _upstream(settings: EncoderSettings) -> AsyncIterator[Upstream | None]:
+async def _delivery(settings: EncoderSettings) -> AsyncIterator[Delivery | None]:
     if settings.upstream is None:
         yield None
         return
     async with open_channel(
         settings.upstream, max_message_bytes=settings.max_message_bytes
     ) as channel:
+        if settings.spool is not None:
+            async with _spooled(settings, settings.spool, settings.upstream, channel) as spooled:
+                yield spooled
+            return
         upstream = Upstream(channel, settings.upstream, timeout_seconds=settings.upstream_seconds)
         try:
-            yield upstream
+            yield DirectDelivery(upstream)
         finally:
             await upstream.close()
+
+
+@asynccontextmanager
+async def _spooled(
+    settings: EncoderSettings, folder: Path, address: str, channel: grpc.aio.Channel
+) -> AsyncIterator[Delivery]:
+    spool = await SqliteSpool.open(
+        folder,
+        max_bytes=settings.spool_bytes,
+        min_free_bytes=settings.spool_min_free_bytes,
+        when_full=settings.spool_full,
+    )
+    try:
+        stub = DecoderServiceStub(channel)
+        forwarder = Forwarder(
+            spool,
+            lambda: Link(stub, address),
+            RefusedFrames(folder / "refused"),
+            ahead=settings.forward_ahead,
+            timeout_seconds=settings.upstream_seconds,
+            backoff=Backoff(),
+        )
+        forwarding = asyncio.create_task(forwarder.run())
+        try:
+            yield SpooledDelivery(spool)
+        finally:
+            forwarding.cancel()
+            await asyncio.wait([forwarding])
+    finally:
+        await spool.close()
 
 
 async def _load_and_serve(settings: EncoderSettings, server: Server) -> None:

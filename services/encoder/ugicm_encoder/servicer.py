@@ -9,11 +9,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from ugicm.v1 import decoder_pb2, encoder_pb2, encoder_pb2_grpc, types_pb2
+from ugicm.v1 import encoder_pb2, encoder_pb2_grpc, types_pb2
 from ugicm_codec import Limits, inspect
 from ugicm_encoder.coding import code
+from ugicm_encoder.delivery import Admission, Delivery
 from ugicm_encoder.status import ENCODER_STATUS
-from ugicm_encoder.upstream import Upstream
 from ugicm_servicekit.flow import in_order
 from ugicm_servicekit.logs import about_frame
 from ugicm_servicekit.models import Models
@@ -24,27 +24,27 @@ from ugicm_servicekit.work import Workers
 
 __all__ = ["EncoderServicer"]
 
-_DELIVERY = {
-    decoder_pb2.INGEST_RESULT_STORED: encoder_pb2.DELIVERY_STORED,
-    decoder_pb2.INGEST_RESULT_DUPLICATE: encoder_pb2.DELIVERY_DUPLICATE,
-}
-
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A request's frame, and the answer that lacks only what became of it."""
+    """A request's frame, and the answer that lacks only what became of it.
+
+    Attributes:
+        admission: how to deliver the frame; None where there is nothing to deliver.
+    """
 
     frame: types_pb2.Frame
     response: encoder_pb2.EncodeResponse
+    admission: Admission | None
 
 
 class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
-    """``ugicm.v1.EncoderService`` over loaded models and, where there is one, an upstream.
+    """``ugicm.v1.EncoderService`` over loaded models and, where there is one, a delivery.
 
     Args:
         models: what can encode.
         workers: threads for encoding.
-        upstream: where frames with a key go; None returns them only.
+        delivery: takes the frames that have a key; where it is None they are returned only.
         limits: on pictures.
         default_quality: of requests that name no target.
         encode_ahead: how many items of one EncodeStream may be coded at once; as many coded ones
@@ -57,7 +57,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         self,
         models: Models,
         workers: Workers,
-        upstream: Upstream | None,
+        delivery: Delivery | None,
         *,
         limits: Limits,
         default_quality: int,
@@ -67,7 +67,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
     ) -> None:
         self._models = models
         self._workers = workers
-        self._upstream = upstream
+        self._delivery = delivery
         self._limits = limits
         self._default_quality = default_quality
         self._encode_ahead = encode_ahead
@@ -103,9 +103,15 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
 
     async def _encode(self, request: encoder_pb2.EncodeRequest) -> _Encoded:
         frame = types_pb2.Frame()
+        admission = None
         if request.HasField("key"):
-            about_frame(key_from_wire(request.key))
+            key = key_from_wire(request.key)
+            about_frame(key)
             frame.key.CopyFrom(request.key)
+            if self._delivery is not None:
+                admission = await self._delivery.admit(key, request.picture)
+                if admission is None:
+                    return _Encoded(frame, _duplicate(request), None)
         captured_ns = (
             nanoseconds_from_wire(request.capture_time)
             if request.HasField("capture_time")
@@ -123,6 +129,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
             info=stream_info_to_wire(inspect(coded.stream, self._limits)),
             model=codec.model.name,
             model_sha256=codec.model.sha256,
+            delivery=encoder_pb2.DELIVERY_RETURNED,
             statistics=encoder_pb2.EncodeStatistics(
                 queue_seconds=done.queue_seconds,
                 picture_seconds=coded.picture_seconds,
@@ -131,16 +138,15 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         )
         if request.HasField("key"):
             response.key.CopyFrom(request.key)
-        return _Encoded(frame, response)
+        return _Encoded(frame, response, admission)
 
     async def _deliver(self, encoded: _Encoded) -> encoder_pb2.EncodeResponse:
         response = encoded.response
-        if self._upstream is None or not encoded.frame.HasField("key"):
-            response.delivery = encoder_pb2.DELIVERY_RETURNED
+        if encoded.admission is None:
             return response
         started = time.perf_counter()
         about_frame(key_from_wire(encoded.frame.key))
-        response.delivery = _DELIVERY[await self._upstream.deliver(encoded.frame)]
+        response.delivery = await encoded.admission.deliver(encoded.frame)
         response.statistics.delivery_seconds = time.perf_counter() - started
         return response
 
@@ -161,3 +167,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         if isinstance(outcome, types_pb2.Failure):
             return encoder_pb2.EncodeStreamResponse(request_id=number, failure=outcome)
         return encoder_pb2.EncodeStreamResponse(request_id=number, response=outcome)
+
+
+def _duplicate(request: encoder_pb2.EncodeRequest) -> encoder_pb2.EncodeResponse:
+    return encoder_pb2.EncodeResponse(key=request.key, delivery=encoder_pb2.DELIVERY_DUPLICATE)

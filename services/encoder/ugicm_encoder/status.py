@@ -11,6 +11,9 @@ __all__ = ["ENCODER_STATUS"]
 
 ENCODER_STATUS: StatusTable = {
     **STATUS,
+    errors.SpoolFailed: grpc.StatusCode.UNAVAILABLE,
+    errors.FrameLate: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.FrameTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.UpstreamUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.UpstreamFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.UpstreamFailed: grpc.StatusCode.INTERNAL,

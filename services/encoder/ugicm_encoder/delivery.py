@@ -1,0 +1,97 @@
+"""What becomes of coded frames: handed to the decoder at once, or spooled for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
+
+from ugicm.v1 import decoder_pb2, encoder_pb2, types_pb2
+from ugicm_encoder.spool import Acceptance, Spool
+from ugicm_encoder.upstream import Upstream
+from ugicm_servicekit.wire import FrameKey
+
+__all__ = ["Admission", "Delivery", "DirectDelivery", "SpooledDelivery"]
+
+_OF_RESULT = {
+    decoder_pb2.INGEST_RESULT_STORED: encoder_pb2.DELIVERY_STORED,
+    decoder_pb2.INGEST_RESULT_DUPLICATE: encoder_pb2.DELIVERY_DUPLICATE,
+}
+_OF_ACCEPTANCE = {
+    Acceptance.SPOOLED: encoder_pb2.DELIVERY_SPOOLED,
+    Acceptance.DUPLICATE: encoder_pb2.DELIVERY_DUPLICATE,
+}
+
+
+class Admission(Protocol):
+    """Leave to code a frame's picture, and to deliver the frame then."""
+
+    async def deliver(self, frame: types_pb2.Frame) -> encoder_pb2.Delivery.ValueType:
+        """Return once the frame is durable somewhere, and where.
+
+        Raises:
+            SpoolError: it cannot be spooled.
+            DeliveryError: it cannot be delivered.
+            Overloaded: there is no room now.
+        """
+
+
+class Delivery(Protocol):
+    """Takes frames in the order in which they come."""
+
+    async def admit(self, key: FrameKey, picture: types_pb2.Picture) -> Admission | None:
+        """Decide, before the work of coding, whether a frame is wanted.
+
+        Returns:
+            None where the frame was accepted earlier.
+
+        Raises:
+            SpoolError, DeliveryError, Overloaded: as ``Admission.deliver``.
+        """
+
+
+class DirectDelivery:
+    """Delivers to the decoder while the camera waits, and keeps nothing."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    async def admit(self, key: FrameKey, picture: types_pb2.Picture) -> Admission | None:
+        """Let every frame in: the decoder knows what it has."""
+        return self
+
+    async def deliver(self, frame: types_pb2.Frame) -> encoder_pb2.Delivery.ValueType:
+        """Return once the decoder has the frame durably."""
+        return _OF_RESULT[await self._upstream.deliver(frame)]
+
+
+class SpooledDelivery:
+    """Delivers to the spool, always: one path, and order whatever the link does."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    async def admit(self, key: FrameKey, picture: types_pb2.Picture) -> Admission | None:
+        """Let frames in that are new, while there is room."""
+        digest = await asyncio.to_thread(_digest, picture)
+        return None if await self._spool.recognise(key, digest) else _Spooling(self._spool, digest)
+
+
+@dataclass(frozen=True)
+class _Spooling:
+    """Leave to spool one frame, whose picture has the digest."""
+
+    spool: Spool
+    digest: bytes
+
+    async def deliver(self, frame: types_pb2.Frame) -> encoder_pb2.Delivery.ValueType:
+        """Return once the frame is in the spool durably."""
+        return _OF_ACCEPTANCE[await self.spool.put(frame, self.digest)]
+
+
+def _digest(picture: types_pb2.Picture) -> bytes:
+    """Tell pictures apart by what the camera sent: coding may differ when it is done again."""
+    digest = sha256(f"{picture.format} {picture.height} {picture.width} ".encode())
+    digest.update(picture.data)
+    return digest.digest()
