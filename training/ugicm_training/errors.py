@@ -2,27 +2,39 @@
 
 TrainingError
   + EmptyDataset       no usable picture
+  + BadDataset         pictures are kept in a way that is not read
   + UnreadableShard    a .tar of pictures is damaged
-  + BadCheckpoint      a checkpoint of another recipe, or not one at all
+  + BadCheckpoint      a file that is no checkpoint, or a damaged one
+  + CheckpointNotWritten  the disk is full, or writing is not allowed
+  + DifferentInputs    a run would go on with other pictures, another teacher or other masks
+  + Diverged           the loss is no number any more
   + BadStart           a model file that cannot be trained further
   + ForeignCheckpoint  a checkpoint of a kind that is not imported
   + MissingWeights     a teacher's weights are not where they were said to be
   + BadEmbeddings      the table that a teacher is fitted to is no such table
   + BadMasks           a file of instance masks is none, or does not fit its pictures
+  + MissingMasks       a recipe needs instances, and no masks were given
+  + UnusableDevice     a device that is not there
 """
 
 from __future__ import annotations
 
 __all__ = [
     "BadCheckpoint",
+    "BadDataset",
     "BadEmbeddings",
     "BadMasks",
     "BadStart",
+    "CheckpointNotWritten",
+    "DifferentInputs",
+    "Diverged",
     "EmptyDataset",
     "ForeignCheckpoint",
+    "MissingMasks",
     "MissingWeights",
     "TrainingError",
     "UnreadableShard",
+    "UnusableDevice",
 ]
 
 
@@ -39,7 +51,7 @@ class UnreadableShard(TrainingError):
 
 
 class BadCheckpoint(TrainingError):
-    """The file is no checkpoint of this recipe."""
+    """The file is no checkpoint."""
 
 
 class BadStart(TrainingError):
@@ -60,3 +72,27 @@ class BadEmbeddings(TrainingError):
 
 class BadMasks(TrainingError):
     """The file holds no masks, or not those of these pictures."""
+
+
+class BadDataset(TrainingError):
+    """Pictures are kept in a way that is not read."""
+
+
+class CheckpointNotWritten(TrainingError):
+    """A checkpoint cannot be written; the one before is whole."""
+
+
+class DifferentInputs(TrainingError):
+    """A run would go on with other pictures, another teacher or other masks."""
+
+
+class Diverged(TrainingError):
+    """The loss is no number any more."""
+
+
+class MissingMasks(TrainingError):
+    """A recipe needs instances, and there are no masks."""
+
+
+class UnusableDevice(TrainingError):
+    """A device to train on is not there."""
