@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from ugicm_training.errors import BadMasks
@@ -36,18 +37,22 @@ class PictureMasks:
         runs = coco.encode(np.asfortranarray(kept.transpose(1, 2, 0)))
         return cls(height, width, tuple(run["counts"] for run in runs))
 
-    def boxes(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def boxes(self) -> NDArray[np.float64]:
         """Return ``(K, 4)``: left, top, width and height of each instance."""
         if not self.counts:
             return np.zeros((0, 4))
-        boxes: np.ndarray[Any, np.dtype[np.float64]] = coco.toBbox(self._runs())
+        boxes: NDArray[np.float64] = coco.toBbox(self._runs())
         return boxes
 
-    def areas(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def areas(self) -> NDArray[np.int64]:
         """Return ``(K,)``, pixels of each instance."""
         if not self.counts:
             return np.zeros(0, np.int64)
         return np.asarray(coco.area(self._runs()), np.int64)
+
+    def take(self, which: NDArray[np.int64]) -> PictureMasks:
+        """Return some of the instances."""
+        return replace(self, counts=tuple(self.counts[index] for index in which))
 
     def decode(self) -> Masks:
         """Return ``(K, H, W)``.
