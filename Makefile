@@ -5,7 +5,7 @@
 .NOTPARALLEL:
 
 RUNTIME := protos codec servicekit services/encoder services/decoder services/analytics client
-DEVELOPMENT := torchvision_cpu training
+DEVELOPMENT := torchvision_cpu training evaluation
 TOOLS := constriction hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout ruff \
 	types-grpcio types-grpcio-health-checking types-grpcio-reflection types-protobuf
 

@@ -1,0 +1,1 @@
+"""The subcommands of ``ugicm-evaluate``, one file each."""

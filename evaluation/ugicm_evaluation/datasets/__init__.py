@@ -1,0 +1,1 @@
+"""Where pictures and what is true of them come from."""

@@ -1,0 +1,52 @@
+"""What can go wrong in an evaluation.
+
+::
+
+    EvaluationError
+    ├── BadDataset
+    ├── BadPicture
+    ├── BadJudge
+    ├── BadCurve
+    ├── NothingMeasured
+    └── WorkerLost
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadCurve",
+    "BadDataset",
+    "BadJudge",
+    "BadPicture",
+    "EvaluationError",
+    "NothingMeasured",
+    "WorkerLost",
+]
+
+
+class EvaluationError(Exception):
+    """Base of everything this package raises."""
+
+
+class BadDataset(EvaluationError):
+    """A folder or its annotations are not what the dataset's adapter reads."""
+
+
+class BadPicture(EvaluationError):
+    """A picture cannot be read."""
+
+
+class BadJudge(EvaluationError):
+    """A judge's weights are missing, or are another network's."""
+
+
+class BadCurve(EvaluationError):
+    """Two curves have too little in common, or too few points, for a Bjøntegaard delta."""
+
+
+class NothingMeasured(EvaluationError):
+    """Not one picture could be measured."""
+
+
+class WorkerLost(EvaluationError):
+    """A process that measured died."""

@@ -1,0 +1,1 @@
+"""Codes pictures and shows them to judges, once each, on several processes."""

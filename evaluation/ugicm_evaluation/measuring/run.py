@@ -1,0 +1,104 @@
+"""Measures many pictures and scores many answers, on several processes, with progress."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ugicm_codec.errors import CodecError
+from ugicm_evaluation.errors import BadPicture, WorkerLost
+from ugicm_evaluation.measuring.measure import Measured, Measurer
+from ugicm_evaluation.measuring.plan import Cast, Job
+
+__all__ = ["Skipped", "each", "measure_all", "workers"]
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture that could not be measured, and why, in one line."""
+
+    dataset: str
+    key: str
+    reason: str
+
+
+@contextmanager
+def workers(processes: int, cast: Cast) -> Iterator[Executor]:
+    """Yield processes with the cast's codecs and judges, one thread each.
+
+    Raises:
+        WorkerLost: a process died.
+    """
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(processes, context, _start, (cast,))
+    try:
+        yield executor
+    except BrokenProcessPool as error:
+        raise WorkerLost("a worker process died; what it had finished is kept") from error
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def measure_all(executor: Executor, jobs: Sequence[Job]) -> list[tuple[Job, Measured | Skipped]]:
+    """Measure pictures in any order; the answers are in the order of the jobs."""
+    return list(zip(jobs, each(executor, _measure, jobs, "pictures"), strict=True))
+
+
+def each(
+    executor: Executor, work: Callable[[Given], Result], given: Sequence[Given], what: str
+) -> Iterable[Result]:
+    """Return the work's results in the order of what it was given, showing how far it is."""
+    futures = {executor.submit(work, one): index for index, one in enumerate(given)}
+    results: dict[int, Result] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task(what, total=len(given))
+        for future in as_completed(futures):
+            results[futures[future]] = future.result()
+            progress.advance(bar)
+    return [results[index] for index in range(len(given))]
+
+
+_measurer: Measurer | None = None
+
+
+def _start(cast: Cast) -> None:
+    global _measurer
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _measurer = Measurer(cast)
+
+
+def _measure(job: Job) -> Measured | Skipped:
+    assert _measurer is not None
+    try:
+        return _measurer.measure(job)
+    except (BadPicture, CodecError) as error:
+        return Skipped(job.dataset, job.sample.key, str(error))

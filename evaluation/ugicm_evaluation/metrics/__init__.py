@@ -1,0 +1,1 @@
+"""What judges' answers are worth, for each picture and over a set of them."""

@@ -1,0 +1,233 @@
+"""Average precision of detections, for a set of pictures and for draws from it.
+
+pycocotools matches detections with objects; precision is accumulated here, because a bootstrap
+needs it for thousands of draws of the same matches. With every picture drawn once, the figures are
+pycocotools' own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+__all__ = [
+    "Matches",
+    "average_precision",
+    "match",
+    "mean_average_precision",
+    "pool",
+    "truth_from_detections",
+]
+
+_RECALLS = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """The detections of one category (or of all, pooled) in a set of pictures, best first.
+
+    Attributes:
+        picture: ``(n,)``, position of each detection's picture in the set.
+        score: ``(n,)``.
+        hit: ``(thresholds, n)``, whether it found an object that no better one found.
+        counted: ``(thresholds, n)``, false where it found what COCO says to ignore.
+        objects: ``(pictures,)``, how many objects there are to find.
+    """
+
+    picture: NDArray[np.int64]
+    score: NDArray[np.float64]
+    hit: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
+    objects: NDArray[np.int64]
+
+
+def truth_from_detections(
+    answers: Mapping[int, NDArray[np.float32]], *, least_score: float
+) -> COCO:
+    """Return a detector's own confident detections as if they were annotations.
+
+    Args:
+        answers: rows of ``judges.detections`` of each image id.
+        least_score: what scores less is left out.
+    """
+    annotations: list[dict[str, Any]] = []
+    for image_id, rows in answers.items():
+        for x1, y1, x2, y2, score, category in rows.tolist():
+            if score >= least_score:
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": image_id,
+                        "category_id": int(category),
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "area": (x2 - x1) * (y2 - y1),
+                        "iscrowd": 0,
+                    }
+                )
+    truth = COCO()
+    truth.dataset = {
+        "images": [{"id": image_id} for image_id in answers],
+        "annotations": annotations,
+        "categories": [
+            {"id": number} for number in sorted({a["category_id"] for a in annotations})
+        ],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    return truth
+
+
+def match(
+    truth: COCO,
+    answers: Mapping[int, NDArray[np.float32]],
+    *,
+    thresholds: Sequence[float],
+) -> list[Matches]:
+    """Match detections with objects, for each category that has any of either.
+
+    Args:
+        truth: the objects.
+        answers: rows of ``judges.detections`` of each image id; the order of the keys is that of
+            the pictures.
+        thresholds: of the intersection over union from which a box is found.
+    """
+    positions = {image_id: position for position, image_id in enumerate(answers)}
+    categories: dict[int, list[dict[str, Any]]] = {}
+    for found in _evaluate(truth, answers, thresholds):
+        categories.setdefault(found["category_id"], []).append(found)
+    return [_gather(found, positions, thresholds) for _, found in sorted(categories.items())]
+
+
+def pool(categories: Sequence[Matches], *, thresholds: int, pictures: int) -> Matches:
+    """Return all categories as one: a detection still finds objects of its own category only."""
+    none = Matches(
+        picture=np.zeros(0, np.int64),
+        score=np.zeros(0),
+        hit=np.zeros((thresholds, 0), np.bool_),
+        counted=np.zeros((thresholds, 0), np.bool_),
+        objects=np.zeros(pictures, np.int64),
+    )
+    parts = [none, *categories]
+    score = np.concatenate([part.score for part in parts])
+    order = np.argsort(-score, kind="mergesort")
+    return Matches(
+        picture=np.concatenate([part.picture for part in parts])[order],
+        score=score[order],
+        hit=np.concatenate([part.hit for part in parts], 1)[:, order],
+        counted=np.concatenate([part.counted for part in parts], 1)[:, order],
+        objects=np.sum([part.objects for part in parts], axis=0),
+    )
+
+
+def average_precision(matches: Matches, draws: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the area under the precision-recall curve, read at 101 recalls as COCO does.
+
+    Args:
+        draws: ``(D, pictures)``, how often each draw holds each picture.
+
+    Returns:
+        ``(thresholds, D)``; not a number where a draw holds no object.
+    """
+    objects = draws @ matches.objects
+    areas = np.full((len(matches.hit), len(draws)), np.nan)
+    present = objects > 0
+    if not present.any():
+        return areas
+    # Recall and the best precision yet to come change at hits only. How many detections, and how
+    # many hits, a draw has down to each of them are two products with what each picture has.
+    weights = draws[present].astype(np.float64)
+    pictures = np.arange(len(matches.objects))[:, None]
+    for area, hit, counted in zip(areas, matches.hit, matches.counted, strict=True):
+        owns = matches.picture[counted] == pictures
+        hits = np.flatnonzero(hit[counted])
+        every = weights @ np.cumsum(owns, axis=1)[:, hits]
+        true = weights @ np.cumsum(owns[:, hits], axis=1)
+        precision = true / np.maximum(every, 1.0)
+        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        area[present] = _read(true.astype(np.int64), envelope, objects[present, None])
+    return areas
+
+
+def mean_average_precision(
+    categories: Sequence[Matches], draws: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return ``(thresholds, D)``: the mean over the categories of which a draw holds objects."""
+    areas = np.stack([average_precision(one, draws) for one in categories])
+    present = ~np.isnan(areas)
+    mean: NDArray[np.float64] = np.where(present, areas, 0.0).sum(0) / np.maximum(present.sum(0), 1)
+    return mean
+
+
+def _read(
+    true: NDArray[np.int64], envelope: NDArray[np.float64], objects: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return each row's mean height at COCO's recalls: 0 beyond the last recall it reaches."""
+    rows, columns = true.shape
+    # The fewest objects whose share reaches a recall, in the arithmetic that pycocotools uses.
+    fewest = np.ceil(_RECALLS * objects - 0.5).astype(np.int64)
+    fewest += fewest / objects < _RECALLS
+    # One sorted search for all rows, each lifted above the one before it.
+    lift = (objects.max() + 1) * np.arange(rows)[:, None]
+    places = np.searchsorted((true + lift).ravel(), (fewest + lift).ravel())
+    places = places.reshape(rows, len(_RECALLS)) - columns * np.arange(rows)[:, None]
+    beyond_last = np.concatenate([envelope, np.zeros((rows, 1))], axis=1)
+    mean: NDArray[np.float64] = np.take_along_axis(beyond_last, places, axis=1).mean(axis=1)
+    return mean
+
+
+def _evaluate(
+    truth: COCO, answers: Mapping[int, NDArray[np.float32]], thresholds: Sequence[float]
+) -> list[dict[str, Any]]:
+    rows = [
+        [image_id, row[0], row[1], row[2] - row[0], row[3] - row[1], row[4], row[5]]
+        for image_id, found in answers.items()
+        for row in found.astype(np.float64)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress
+        found = truth.loadRes(np.array(rows).reshape(-1, 7)) if rows else _nothing(truth)
+        evaluation = COCOeval(truth, found, "bbox")
+        evaluation.params.imgIds = list(answers)
+        evaluation.params.iouThrs = np.asarray(thresholds)
+        evaluation.params.areaRng = [[0, 1e10]]
+        evaluation.params.areaRngLbl = ["all"]
+        evaluation.params.maxDets = [100]
+        evaluation.evaluate()
+    return [one for one in evaluation.evalImgs if one is not None]
+
+
+def _nothing(truth: COCO) -> COCO:
+    nothing = COCO()
+    nothing.dataset = {**truth.dataset, "annotations": []}
+    nothing.createIndex()
+    return nothing
+
+
+def _gather(
+    found: Sequence[dict[str, Any]], positions: Mapping[int, int], thresholds: Sequence[float]
+) -> Matches:
+    counts = [len(one["dtScores"]) for one in found]
+    picture = np.repeat([positions[one["image_id"]] for one in found], counts).astype(np.int64)
+    score = np.concatenate([np.asarray(one["dtScores"], np.float64) for one in found])
+    shape = (len(thresholds), -1)
+    hit = np.concatenate([np.reshape(one["dtMatches"], shape) for one in found], 1) > 0
+    ignored = np.concatenate([np.reshape(one["dtIgnore"], shape) for one in found], 1) > 0
+    objects = np.zeros(len(positions), np.int64)
+    for one in found:
+        objects[positions[one["image_id"]]] = np.sum(np.asarray(one["gtIgnore"]) == 0)
+    # The same sort as pycocotools', so that equal scores keep the same order.
+    order = np.argsort(-score, kind="mergesort")
+    return Matches(
+        picture=picture[order],
+        score=score[order],
+        hit=(hit & ~ignored)[:, order],
+        counted=~ignored[:, order],
+        objects=objects,
+    )

@@ -1,0 +1,48 @@
+"""Naming what a picture shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ugicm_evaluation.metrics import classification
+from ugicm_evaluation.tasks.protocol import Answers, Better, Draws, Metric, Scores
+
+__all__ = ["Classification"]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Score a classifier that answers with the logarithms of probabilities.
+
+    Attributes:
+        classes: the true class of each picture's key.
+    """
+
+    judge: str
+    classes: Mapping[str, int] = field(hash=False)
+    metrics = (
+        Metric("agreement", "%"),
+        Metric("top-1", "%"),
+        Metric("top-5", "%"),
+        Metric("probability of the true class", "%"),
+        Metric("KL divergence from the original's answer", "nats", Better.LOWER),
+    )
+
+    def score(
+        self, keys: Sequence[str], answers: Answers, originals: Answers, draws: Draws
+    ) -> Scores:
+        found = np.stack(answers).astype(np.float64)
+        original = np.stack(originals).astype(np.float64)
+        classes = np.array([self.classes[key] for key in keys])
+        per_picture = [
+            100.0 * classification.agreement(found, original),
+            100.0 * classification.correct(found, classes, within=1),
+            100.0 * classification.correct(found, classes, within=5),
+            100.0 * classification.true_class_probability(found, classes),
+            classification.divergence(found, original),
+        ]
+        scores: Scores = np.stack(per_picture) @ draws.T / len(keys)
+        return scores
