@@ -10,6 +10,7 @@ Signal flow (``*`` and ``/`` are the quality step's gains, outside the entropy p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ __all__ = [
     "ConditionalSynthesis",
     "HyperAnalysis",
     "HyperSynthesis",
+    "Synthesis",
 ]
 
 # Pixels of the picture per latent, and latents per hyper-latent, along each side.
@@ -46,12 +48,16 @@ class Bmshj2018Config:
         latent_channels: ``M``, the latents' channels; CompressAI uses 192 or 320.
         view_features: width of the view's embedding; 512 in the published code.
         view_octaves: number of sine and cosine pairs of the view; 10 in the published code.
+        two_ended: whether the synthesis has weights for either end of the views, between which
+            a view interpolates, beside the terms that a view adds
+            (``docs/decisions/view-weights.md``).
     """
 
     channels: int
     latent_channels: int
     view_features: int
     view_octaves: int
+    two_ended: bool = False
 
 
 class Analysis(nn.Sequential):
@@ -73,35 +79,18 @@ class Analysis(nn.Sequential):
         )
 
 
-class ConditionalSynthesis(nn.Module):
-    """Turn latents into a picture for one view (``g_s`` with a PCDM in every block).
-
-    The view's term is added to each transposed convolution's output, before the inverse GDN, so
-    that it is one vector per picture and one batch can mix views (Yin et al., AAAI 2025, Eq. 8).
-    """
+class Synthesis(nn.Module):
+    """Turn latents into a picture (``g_s``), for the one view that its weights are for."""
 
     def __init__(self, config: Bmshj2018Config) -> None:
         super().__init__()
         n, m = config.channels, config.latent_channels
-        self.embedding = ViewEmbedding(config.view_features, config.view_octaves)
         self.deconvolutions = nn.ModuleList(
             [deconvolution(m, n), deconvolution(n, n), deconvolution(n, n)]
         )
         self.output: nn.Module = deconvolution(n, 3, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(3, 1, 1))
         self.normalisations = nn.ModuleList([GDN(n, inverse=True) for _ in range(3)])
-        self.view_terms = nn.ModuleList(
-            [ViewTerm(config.view_features, channels) for channels in (n, n, n, 3)]
-        )
-
-    def terms(self, view: Tensor) -> list[Tensor]:
-        """Return the view's term of each block, ``(N, C, 1, 1)`` each; ``view`` is ``(N,)``.
-
-        The last one, for the output, includes the output's bias.
-        """
-        embedding = self.embedding(view)
-        *inner, output = (term(embedding) for term in self.view_terms)
-        return [*inner, output + self.output_bias]
 
     def optimise(self) -> None:
         """Replace the output layer by an equal one that is faster where nothing is trained."""
@@ -113,8 +102,9 @@ class ConditionalSynthesis(nn.Module):
 
         Args:
             y_hat: ``(N, M, h, w)``, latents divided by their gains.
-            terms: what ``terms(view)`` returned for these pictures' views. The last one decides
-                the precision from the last normalisation on: there, bfloat16 costs most.
+            terms: what ``ConditionalSynthesis.terms`` returned for these pictures' views. The last
+                one decides the precision from the last normalisation on: there, bfloat16 costs
+                most.
 
         Returns:
             ``(N, 3, 16 h, 16 w)``, RGB, nominally in [0, 1]; not clamped.
@@ -125,7 +115,52 @@ class ConditionalSynthesis(nn.Module):
             x = self.deconvolutions[index](x)
             x = x.add_(terms[index].to(x.dtype))
             x = normalise(x.to(terms[-1].dtype) if index == last else x)
-        return self.output(x) + terms[-1]  # type: ignore[no-any-return]
+        return self.output(x) + (self.output_bias + terms[-1])  # type: ignore[no-any-return]
+
+
+class ConditionalSynthesis(Synthesis):
+    """Turn latents into a picture for a view (``g_s`` with a PCDM in every block).
+
+    The view's term is added to each transposed convolution's output, before the inverse GDN, so
+    that it is one vector per picture and one batch can mix views (Yin et al., AAAI 2025, Eq. 8).
+    With two ends, a view also moves all weights on the line from the human to the machine end
+    (Wang et al., Deep Network Interpolation, CVPR 2019): one batch then has one view.
+    """
+
+    def __init__(self, config: Bmshj2018Config) -> None:
+        super().__init__(config)
+        n = config.channels
+        self._config = config
+        self._of_one_view = tuple(self.state_dict())
+        self.embedding = ViewEmbedding(config.view_features, config.view_octaves)
+        self.view_terms = nn.ModuleList(
+            [ViewTerm(config.view_features, channels) for channels in (n, n, n, 3)]
+        )
+        self.machine = Synthesis(config) if config.two_ended else None
+
+    def terms(self, view: Tensor) -> list[Tensor]:
+        """Return the view's term of each block, ``(N, C, 1, 1)`` each; ``view`` is ``(N,)``."""
+        embedding = self.embedding(view)
+        return [term(embedding) for term in self.view_terms]
+
+    def weights(self, view: float) -> dict[str, Tensor]:
+        """Return what a ``Synthesis`` for the view has as its state; gradients reach the ends."""
+        human = {name: attrgetter(name)(self) for name in self._of_one_view}
+        # At an end, the other one takes part in no gradient.
+        if self.machine is None or view == 0.0:
+            return human
+        machine = {name: attrgetter(name)(self.machine) for name in self._of_one_view}
+        if view == 1.0:
+            return machine
+        return {name: torch.lerp(human[name], machine[name], view) for name in human}
+
+    def at(self, view: float) -> Synthesis:
+        """Return a synthesis of its own for the view, for ``forward`` with the view's terms."""
+        synthesis = Synthesis(self._config).requires_grad_(False)
+        synthesis.load_state_dict(
+            {name: value.detach() for name, value in self.weights(view).items()}
+        )
+        return synthesis
 
 
 class HyperAnalysis(nn.Sequential):

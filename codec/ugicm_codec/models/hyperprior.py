@@ -25,6 +25,7 @@ from ugicm_codec.models.bmshj2018 import (
     Analysis,
     ConditionalSynthesis,
     HyperAnalysis,
+    Synthesis,
 )
 from ugicm_codec.models.modelfile import ENTROPY_PREFIX, ModelFile
 from ugicm_codec.models.tiling import tiles
@@ -38,8 +39,9 @@ _MARGIN = 2
 # Whether each layer of h_s upsamples.
 _UPSAMPLES = (True, True, False)
 
-# Views whose terms are kept, so that only a view's first picture pays for its embedding.
-_KEPT_VIEWS = 64
+# Views whose terms and weights are kept, so that only a view's first picture pays for them.
+_KEPT_TERMS = 64
+_KEPT_SYNTHESES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,6 @@ class HyperpriorModel:
             weights["0.weight"] = weights["0.weight"] / 255.0
             analysis.load_state_dict(weights)
             synthesis.load_state_dict(file.part("g_s."))
-            synthesis.optimise()
             hyper_analysis.load_state_dict(file.part("h_a."))
             _check_values(entropy)
             coder = _build_coder(entropy, device, products)
@@ -100,11 +101,7 @@ class HyperpriorModel:
         for module in (analysis, synthesis, hyper_analysis):
             module.requires_grad_(False).eval().to(device=device)
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # What a view adds stays in float32, and so does the output: bfloat16 loses most of its
-        # 0.03 dB there.
         analysis.to(dtype=precision)
-        synthesis.deconvolutions.to(dtype=precision)
-        synthesis.normalisations[:-1].to(dtype=precision)
         return cls(
             analysis=analysis,
             synthesis=synthesis,
@@ -164,23 +161,46 @@ class HyperpriorModel:
             steps: each picture's quality step.
             views: each picture's view in [0, 1].
         """
-        terms = self._terms(views)
         scale = self.inverse_gain[list(steps)][:, None, None, :]
         integers = torch.from_numpy(np.stack(latents)).to(self.device)
         h, w = integers.shape[1:3]
         out = np.empty((len(latents), h * LATENT_STRIDE, w * LATENT_STRIDE, 3), np.uint8)
-        for tile in tiles(h, w, side=self.tile_side, margin=_MARGIN):
-            rows, columns = tile.rows, tile.columns
-            y_hat = integers[:, rows.outer(1), columns.outer(1)] * scale
-            picture = self.synthesis(y_hat.to(self.precision).permute(0, 3, 1, 2), terms)
-            kept = picture[
-                ..., rows.kept_of_outer(LATENT_STRIDE), columns.kept_of_outer(LATENT_STRIDE)
-            ]
-            grey = kept.clamp_(0.0, 1.0).mul_(255.0).round_().to(torch.uint8)
-            out[:, rows.kept(LATENT_STRIDE), columns.kept(LATENT_STRIDE)] = (
-                grey.permute(0, 2, 3, 1).cpu().numpy()
-            )
+        for synthesis, items in self._by_synthesis(views):
+            terms = self._terms([views[item] for item in items])
+            for tile in tiles(h, w, side=self.tile_side, margin=_MARGIN):
+                rows, columns = tile.rows, tile.columns
+                y_hat = integers[items, rows.outer(1), columns.outer(1)] * scale[items]
+                picture = synthesis(y_hat.to(self.precision).permute(0, 3, 1, 2), terms)
+                kept = picture[
+                    ..., rows.kept_of_outer(LATENT_STRIDE), columns.kept_of_outer(LATENT_STRIDE)
+                ]
+                grey = kept.clamp_(0.0, 1.0).mul_(255.0).round_().to(torch.uint8)
+                out[items, rows.kept(LATENT_STRIDE), columns.kept(LATENT_STRIDE)] = (
+                    grey.permute(0, 2, 3, 1).cpu().numpy()
+                )
         return out
+
+    def _by_synthesis(self, views: Sequence[float]) -> list[tuple[Synthesis, list[int]]]:
+        """Return which pictures share weights: all of one view, or simply all."""
+        if self.synthesis.machine is None:
+            return [(self._synthesis_at(0.0), list(range(len(views))))]
+        return [
+            (self._synthesis_at(view), [item for item, each in enumerate(views) if each == view])
+            for view in dict.fromkeys(views)
+        ]
+
+    @functools.cached_property
+    def _synthesis_at(self) -> Callable[[float], Synthesis]:
+        def synthesis(view: float) -> Synthesis:
+            made = self.synthesis.at(view)
+            made.optimise()
+            made.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            # The output stays in float32: bfloat16 loses most of its 0.03 dB there.
+            made.deconvolutions.to(dtype=self.precision)
+            made.normalisations[:-1].to(dtype=self.precision)
+            return made
+
+        return functools.lru_cache(maxsize=_KEPT_SYNTHESES)(synthesis)
 
     def _terms(self, views: Sequence[float]) -> list[Tensor]:
         of_each = [self._terms_of_view(view) for view in views]
@@ -191,7 +211,7 @@ class HyperpriorModel:
         def terms(view: float) -> list[Tensor]:
             return self.synthesis.terms(torch.tensor([view], device=self.device))
 
-        return functools.lru_cache(maxsize=_KEPT_VIEWS)(terms)
+        return functools.lru_cache(maxsize=_KEPT_TERMS)(terms)
 
 
 def _integers(values: Tensor) -> NDArray[np.int16]:

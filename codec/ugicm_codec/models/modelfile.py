@@ -56,6 +56,8 @@ _DTYPE_NAMES = {
     torch.int64: "I64",
 }
 
+_DEFAULTS = {"two_ended": False}
+
 # Steps stand in one byte of a stream, and table indexes in one byte of memory.
 _MAX_ROWS = 256
 
@@ -165,7 +167,8 @@ def _parse(data: bytes, name: str) -> ModelFile:
                 f"got {version} and {backbone}"
             )
         config = _config_of(tensors)
-        if metadata["config"] != asdict(config):
+        # Files from before a choice was there say nothing of it.
+        if _DEFAULTS | metadata["config"] != asdict(config):
             raise BadModelFile(
                 f"{name}: its tensors have {asdict(config)}, it says {metadata['config']}"
             )
@@ -198,6 +201,7 @@ def _config_of(tensors: Mapping[str, Tensor]) -> Bmshj2018Config:
         latent_channels=latent_channels,
         view_features=view_features,
         view_octaves=(inputs - 1) // 2,
+        two_ended="g_s.machine.output.weight" in tensors,
     )
 
 
