@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +24,7 @@ __all__ = [
     "Pixels",
     "check_pixel_format",
     "check_size",
+    "count_pixels",
     "pixels_from_wire",
     "pixels_to_bytes",
 ]
@@ -59,9 +62,22 @@ def pixels_from_wire(picture: types_pb2.Picture, limits: Limits) -> Pixels:
     """
     if picture.format == types_pb2.PIXEL_FORMAT_RGB:
         return _raw_pixels(picture, limits)
-    if picture.format not in _PILLOW_NAME:
-        raise BadRequest(f"a picture's format is RGB, PNG, JPEG or WEBP, got {picture.format}")
-    return _file_pixels(picture, limits)
+    with _opened(picture, limits) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+async def count_pixels(picture: types_pb2.Picture, limits: Limits) -> int:
+    """Return how many pixels ``picture`` says that it has; files are read up to their header.
+
+    Raises:
+        BadRequest: the picture names no format.
+        BadImage: the data are not what the format and the size say.
+        ImageTooLarge: the size exceeds ``limits``.
+    """
+    if picture.format == types_pb2.PIXEL_FORMAT_RGB:
+        check_size(picture.height, picture.width, limits)
+        return picture.height * picture.width
+    return await asyncio.to_thread(_count_in_file, picture, limits)
 
 
 def check_size(height: int, width: int, limits: Limits) -> None:
@@ -128,11 +144,19 @@ def _raw_pixels(picture: types_pb2.Picture, limits: Limits) -> Pixels:
     return np.frombuffer(picture.data, np.uint8).reshape(height, width, 3)
 
 
-def _file_pixels(picture: types_pb2.Picture, limits: Limits) -> Pixels:
+def _count_in_file(picture: types_pb2.Picture, limits: Limits) -> int:
+    with _opened(picture, limits) as image:
+        return image.height * image.width
+
+
+@contextmanager
+def _opened(picture: types_pb2.Picture, limits: Limits) -> Iterator[Image.Image]:
+    """Open a picture's file and check what its header says; pixels are decoded behind that."""
+    if picture.format not in _PILLOW_NAME:
+        raise BadRequest(f"a picture's format is RGB, PNG, JPEG or WEBP, got {picture.format}")
     name = _PILLOW_NAME[picture.format]
     try:
         with Image.open(io.BytesIO(picture.data), formats=[name]) as image:
-            # Opening reads the header only; pixels are decoded behind these checks.
             check_size(image.height, image.width, limits)
             declared = (picture.height or image.height, picture.width or image.width)
             if declared != (image.height, image.width):
@@ -142,7 +166,7 @@ def _file_pixels(picture: types_pb2.Picture, limits: Limits) -> Pixels:
                 )
             if image.mode not in ("RGB", "L"):
                 raise BadImage(f"a picture is 8-bit RGB or grey, got {name} of mode {image.mode}")
-            return np.asarray(image.convert("RGB"))
+            yield image
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(str(error)) from error
     except UnidentifiedImageError as error:

@@ -27,6 +27,8 @@ _ERROR_OF_CODE: Mapping[grpc.StatusCode, type[errors.DecoderError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: errors.NotDecodable,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.DecoderExhausted,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DecoderTooSlow,
+    grpc.StatusCode.PERMISSION_DENIED: errors.DecoderDenied,
+    grpc.StatusCode.UNAUTHENTICATED: errors.DecoderDenied,
 }
 # A server that stops in the middle of a call cancels it.
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)

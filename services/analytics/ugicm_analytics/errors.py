@@ -12,6 +12,7 @@ AnalyticsError
       x NotDecodable         it has no model for the stream
       x DecoderExhausted     it has no room, and waiting does not help
       x DecoderTooSlow       it did not answer in time
+      x DecoderDenied        it does not let this service in, or not to this view
       x DecoderFailed        it broke, and its log says how
 """
 
@@ -21,6 +22,7 @@ __all__ = [
     "AnalyticsError",
     "AnalyzerError",
     "AnalyzerUnavailable",
+    "DecoderDenied",
     "DecoderError",
     "DecoderExhausted",
     "DecoderFailed",
@@ -80,6 +82,10 @@ class DecoderExhausted(DecoderError):
 
 class DecoderTooSlow(DecoderError):
     """The decoder did not answer in time."""
+
+
+class DecoderDenied(DecoderError):
+    """The decoder does not let this service in, or not to this view: its token says who it is."""
 
 
 class DecoderFailed(DecoderError):

@@ -15,6 +15,7 @@ from ugicm_analytics.registry import load_analyzers
 from ugicm_analytics.servicer import AnalyticsServicer
 from ugicm_analytics.settings import AnalyticsSettings
 from ugicm_analytics.status import ANALYTICS_STATUS
+from ugicm_servicekit.access import access_of
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.server import Server
@@ -42,8 +43,12 @@ async def serve(
     settings: AnalyticsSettings, server: Server, analyzers: Mapping[str, Analyzer]
 ) -> None:
     """Answer calls until the server is told to stop; the decoder may come and go meanwhile."""
+    channel = open_channel(
+        settings.decoder,
+        access=access_of(settings),
+        max_message_bytes=settings.max_message_bytes,
+    )
     workers = Workers(threads=settings.threads, max_queued=settings.max_queued, name="analysis")
-    channel = open_channel(settings.decoder, max_message_bytes=settings.max_message_bytes)
     try:
         servicer = AnalyticsServicer(
             analyzers,

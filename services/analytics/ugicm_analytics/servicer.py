@@ -18,10 +18,12 @@ from ugicm_analytics.status import ANALYTICS_STATUS
 from ugicm_analytics.watching import newest_of_each_camera
 from ugicm_analytics.wire import analyzer_to_wire, choices_from_wire, result_to_wire
 from ugicm_codec.limits import Limits
+from ugicm_servicekit.authorisation import check_item
+from ugicm_servicekit.clients import pixels_under_way
 from ugicm_servicekit.errors import BadRequest, Overloaded, Unreachable
 from ugicm_servicekit.flow import in_order
 from ugicm_servicekit.logs import about_frame
-from ugicm_servicekit.pictures import pixels_from_wire
+from ugicm_servicekit.pictures import count_pixels, pixels_from_wire
 from ugicm_servicekit.status import failure_of, or_failure
 from ugicm_servicekit.wire import key_from_wire, view_from_wire
 from ugicm_servicekit.work import Workers
@@ -121,6 +123,7 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
     async def _analyze(
         self, request: pb.AnalyzeRequest, timeout_seconds: float
     ) -> pb.AnalyzeResponse:
+        check_item(request)
         choices = choices_from_wire(request.options, self._analyzers)
         source = request.WhichOneof("source")
         if source is None:
@@ -141,7 +144,8 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
             pixels = pixels_from_wire(picture, self._limits)
             return pixels.shape, run_analyzers(choices, pixels)
 
-        done = await self._workers.timed(work)
+        with pixels_under_way(await count_pixels(picture, self._limits)):
+            done = await self._workers.timed(work)
         (height, width, _), outcomes = done.value
         return pb.Analysis(
             height=height,
@@ -151,8 +155,9 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
         )
 
     async def _decoded(self, picture: DecodedPicture, choices: Sequence[Choice]) -> pb.Analysis:
-        done = await self._workers.timed(run_analyzers, choices, picture.pixels)
         height, width, _ = picture.pixels.shape
+        with pixels_under_way(height * width):
+            done = await self._workers.timed(run_analyzers, choices, picture.pixels)
         return pb.Analysis(
             key=picture.key,
             capture_time=picture.capture_time,

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ugicm_codec.limits import Limits
-from ugicm_servicekit.settings import ServerSettings, Setting
+from ugicm_servicekit.settings import ServerSettings, Setting, UpstreamSettings
 
 __all__ = ["AnalyticsSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnalyticsSettings(ServerSettings):
+class AnalyticsSettings(ServerSettings, UpstreamSettings):
     """Its settings: flags, ``UGICM_ANALYTICS_*``, a TOML file, or these defaults."""
 
     port: Annotated[int, Setting("port to listen on; 0 takes a free one", 0, 65_535)] = 50_053

@@ -20,5 +20,6 @@ ANALYTICS_STATUS: StatusTable = {
     errors.NotDecodable: grpc.StatusCode.FAILED_PRECONDITION,
     errors.DecoderExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DecoderTooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.DecoderDenied: grpc.StatusCode.FAILED_PRECONDITION,
     errors.DecoderFailed: grpc.StatusCode.INTERNAL,
 }

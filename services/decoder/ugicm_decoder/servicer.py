@@ -15,6 +15,8 @@ from ugicm_decoder.rendering import Order, Rendered, Rendering, order_from_wire
 from ugicm_decoder.status import DECODER_STATUS
 from ugicm_decoder.store import FrameRecord, FrameStore, Gap, PutOutcome
 from ugicm_decoder.watching import Read, Watched, read_every, read_newest, watch
+from ugicm_servicekit.authorisation import check_item
+from ugicm_servicekit.clients import pixels_under_way
 from ugicm_servicekit.errors import BadRequest
 from ugicm_servicekit.flow import in_order
 from ugicm_servicekit.logs import about_frame
@@ -174,6 +176,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         key = wire.first_key_of_gap(request.gap) if is_gap else request.frame.key
         response = decoder_pb2.IngestResponse(key=key)
         try:
+            check_item(request)
             about_frame(key_from_wire(key))
             if is_gap:
                 outcome = await self._store.put_gap(wire.gap_from_wire(request.gap))
@@ -194,13 +197,15 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         return item.request_id, await or_failure(work, DECODER_STATUS, method="DecodeStream")
 
     async def _begin(self, request: decoder_pb2.DecodeRequest) -> _Begun:
+        check_item(request)
         order = order_from_wire(request, max_views=self._max_views)
         start, stream = await self._source(request)
         codec = self._models.decoding(start.info.latents_id, request.model)
         start.model = codec.model.name
         start.model_sha256 = codec.model.sha256
         rendering = Rendering(codec, stream, order, self._workers)
-        return _Begun(start, rendering, await rendering.first())
+        with pixels_under_way(start.info.height * start.info.width):
+            return _Begun(start, rendering, await rendering.first())
 
     async def _source(
         self, request: decoder_pb2.DecodeRequest

@@ -21,6 +21,7 @@ from ugicm_encoder.settings import EncoderSettings
 from ugicm_encoder.spool import SqliteSpool
 from ugicm_encoder.status import ENCODER_STATUS
 from ugicm_encoder.upstream import Upstream
+from ugicm_servicekit.access import access_of
 from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.models import Models, load_models
@@ -76,7 +77,9 @@ async def _delivery(settings: EncoderSettings) -> AsyncIterator[Delivery | None]
         yield None
         return
     async with open_channel(
-        settings.upstream, max_message_bytes=settings.max_message_bytes
+        settings.upstream,
+        access=access_of(settings),
+        max_message_bytes=settings.max_message_bytes,
     ) as channel:
         if settings.spool is not None:
             async with _spooled(settings, settings.spool, settings.upstream, channel) as spooled:

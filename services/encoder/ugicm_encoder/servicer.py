@@ -14,9 +14,12 @@ from ugicm_codec import Limits, inspect
 from ugicm_encoder.coding import code
 from ugicm_encoder.delivery import Admission, Delivery
 from ugicm_encoder.status import ENCODER_STATUS
+from ugicm_servicekit.authorisation import check_item
+from ugicm_servicekit.clients import pixels_under_way
 from ugicm_servicekit.flow import in_order
 from ugicm_servicekit.logs import about_frame
 from ugicm_servicekit.models import Models
+from ugicm_servicekit.pictures import count_pixels
 from ugicm_servicekit.status import or_failure
 from ugicm_servicekit.streams import stream_info_to_wire
 from ugicm_servicekit.wire import key_from_wire, nanoseconds_from_wire, nanoseconds_to_wire
@@ -102,6 +105,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         return self._models.to_wire()
 
     async def _encode(self, request: encoder_pb2.EncodeRequest) -> _Encoded:
+        check_item(request)
         frame = types_pb2.Frame()
         admission = None
         if request.HasField("key"):
@@ -119,9 +123,10 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         )
         frame.capture_time.CopyFrom(nanoseconds_to_wire(captured_ns))
         codec = self._models.named(request.model)
-        done = await self._workers.timed(
-            code, codec, request, limits=self._limits, default_quality=self._default_quality
-        )
+        with pixels_under_way(await count_pixels(request.picture, self._limits)):
+            done = await self._workers.timed(
+                code, codec, request, limits=self._limits, default_quality=self._default_quality
+            )
         coded = done.value
         frame.stream = coded.stream
         response = encoder_pb2.EncodeResponse(

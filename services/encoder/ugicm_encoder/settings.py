@@ -9,13 +9,13 @@ from typing import Annotated
 from ugicm_encoder.spool import SpoolFull
 from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.models import ModelSettings
-from ugicm_servicekit.settings import Setting
+from ugicm_servicekit.settings import Setting, UpstreamSettings
 
 __all__ = ["EncoderSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderSettings(ModelSettings):
+class EncoderSettings(ModelSettings, UpstreamSettings):
     """An encoder's settings: flags, ``UGICM_ENCODER_*``, a TOML file, or these defaults.
 
     Raises:

@@ -27,6 +27,7 @@ _ERROR_OF_CODE: dict[int, type[DeliveryError]] = {
     grpc.StatusCode.ALREADY_EXISTS.value[0]: FrameTaken,
     grpc.StatusCode.DATA_LOSS.value[0]: FrameDamaged,
     grpc.StatusCode.INVALID_ARGUMENT.value[0]: FrameRefused,
+    grpc.StatusCode.PERMISSION_DENIED.value[0]: FrameRefused,
     grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]: UpstreamFull,
     grpc.StatusCode.UNAVAILABLE.value[0]: UpstreamUnavailable,
 }
