@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import count
 
-from ugicm.v1 import encoder_pb2, encoder_pb2_grpc
+from ugicm.v1 import encoder_pb2, encoder_pb2_grpc, types_pb2
 from ugicm_client.channel import ServiceClient
-from ugicm_client.errors import ServiceError
+from ugicm_client.errors import ServiceError, ServiceRefused, ServiceUnavailable
+from ugicm_client.outbox import Outbox, Turn
 from ugicm_client.pictures import Pixels
+from ugicm_client.retries import Retries
 from ugicm_client.wire import picture_to_wire
-from ugicm_servicekit.wire import FrameKey, key_to_wire, nanoseconds_to_wire
+from ugicm_servicekit.wire import FrameKey, key_from_wire, key_to_wire, nanoseconds_to_wire
 
 __all__ = ["CameraClient", "SentFrame"]
+
+_MOST_UNANSWERED = 16
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class SentFrame:
     Attributes:
         key: the key it was sent with.
         outcome: the encoder's answer, or why there is none.
-        seconds: from handing the frame to gRPC until the answer.
+        seconds: from handing the frame to gRPC for the first time until the answer.
     """
 
     key: FrameKey
@@ -64,58 +68,116 @@ class CameraClient(ServiceClient):
         *,
         camera: str,
         epoch: int | None = None,
+        first_sequence: int = 0,
         quality: int | None = None,
         max_bytes: int | None = None,
         model: str = "",
         omit_stream: bool = False,
+        before_sending: Callable[[int], Awaitable[None]] | None = None,
+        retries: Retries | None = None,
     ) -> AsyncGenerator[SentFrame, None]:
         """Send frames as one camera, and yield what became of each, in order.
 
         Args:
-            images: taken no faster than the encoder reads; an error there ends the call and is
-                raised here.
+            images: taken while fewer than 16 frames wait for their answers; an error there is
+                raised here, behind the answers for what came before.
             camera: the camera's name.
             epoch: of the keys; now, in microseconds, where ``None``.
+            first_sequence: of the keys.
             quality: 0 to 100; the encoder's default where ``None``.
             max_bytes: instead of a quality.
             model: the encoder's default where empty.
             omit_stream: leaves the streams out of the answers.
+            before_sending: awaited with each sequence before its frame is sent for the first time.
+            retries: connects again when the connection is lost, and sends again what was not
+                answered or may be accepted later; where ``None``, each frame is sent once.
 
         Raises:
-            ServiceError: the encoder does not answer, or ends the call.
+            ServiceError: the encoder does not answer, or ends the call, and there are no retries
+                or they would be of no use.
         """
         epoch = time.time_ns() // 1000 if epoch is None else epoch
-        sent_at: dict[int, float] = {}
-        sequences = count()
-        errors: list[Exception] = []
 
         async def requests() -> AsyncIterator[encoder_pb2.EncodeStreamRequest]:
-            try:
-                async for image in images:
-                    sequence = next(sequences)
-                    request = _request(image, quality=quality, max_bytes=max_bytes, model=model)
-                    request.key.CopyFrom(key_to_wire(FrameKey(camera, epoch, sequence)))
-                    request.capture_time.CopyFrom(nanoseconds_to_wire(time.time_ns()))
-                    request.omit_stream = omit_stream
-                    sent_at[sequence] = time.monotonic()
-                    yield encoder_pb2.EncodeStreamRequest(request_id=sequence, request=request)
-            except Exception as error:  # noqa: BLE001 - runs in gRPC's task; raised in the caller's
-                errors.append(error)
+            sequence = first_sequence
+            async for image in images:
+                request = _request(image, quality=quality, max_bytes=max_bytes, model=model)
+                request.key.CopyFrom(key_to_wire(FrameKey(camera, epoch, sequence)))
+                request.capture_time.CopyFrom(nanoseconds_to_wire(time.time_ns()))
+                request.omit_stream = omit_stream
+                if before_sending is not None:
+                    await before_sending(sequence)
+                yield encoder_pb2.EncodeStreamRequest(request_id=sequence, request=request)
+                sequence += 1
 
+        outbox = Outbox(requests(), most=_MOST_UNANSWERED)
+        try:
+            while not outbox.is_done:
+                trouble: ServiceError | None = None
+                try:
+                    async with aclosing(self._take_turn(Turn(outbox), retries)) as sent_frames:
+                        async for sent in sent_frames:
+                            yield sent
+                except _PutOff as put_off:
+                    trouble = put_off.reason
+                except ServiceError as error:
+                    if retries is None or not _may_pass(error):
+                        raise
+                    trouble = error
+                if retries is None:
+                    break
+                if not outbox.is_done:
+                    await retries.wait(trouble or self._ended_early())
+        finally:
+            await outbox.close()
+        outbox.check()
+
+    async def _take_turn(
+        self, turn: Turn, retries: Retries | None
+    ) -> AsyncGenerator[SentFrame, None]:
+        put_off: ServiceRefused | None = None
         with self._errors_explained():
-            call = self._stub.EncodeStream(requests())
+            call = self._stub.EncodeStream(turn.requests())
             try:
                 async for answer in call:
-                    outcome: encoder_pb2.EncodeResponse | ServiceError = answer.response
+                    outcome: encoder_pb2.EncodeResponse | ServiceRefused = answer.response
                     if answer.HasField("failure"):
-                        outcome = self._refusal(answer.failure.code, answer.failure.message)
-                    key = FrameKey(camera, epoch, answer.request_id)
-                    seconds = time.monotonic() - sent_at.pop(answer.request_id)
-                    yield SentFrame(key, outcome, seconds)
+                        outcome = self._refusal_of(answer.failure)
+                        if retries is not None and _may_pass(outcome):
+                            turn.put_off(answer.request_id)
+                            put_off = put_off or outcome
+                            continue
+                    if retries is not None and put_off is None:
+                        retries.reset()
+                    request, seconds = turn.settle(answer.request_id)
+                    yield SentFrame(key_from_wire(request.request.key), outcome, seconds)
             finally:
+                turn.end()
                 call.cancel()
-        if errors:
-            raise errors[0]
+        if put_off is not None:
+            raise _PutOff(put_off)
+
+    def _refusal_of(self, failure: types_pb2.Failure) -> ServiceRefused:
+        hint = failure.retry_after_seconds if failure.HasField("retry_after_seconds") else None
+        return self._refusal(failure.code, failure.message, hint)
+
+    def _ended_early(self) -> ServiceUnavailable:
+        return ServiceUnavailable(f"the {self.service} at {self.address} ended the call")
+
+
+class _PutOff(Exception):
+    """A turn ended with requests left for a later one."""
+
+    def __init__(self, reason: ServiceRefused) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _may_pass(error: ServiceError) -> bool:
+    """Tell whether the same request may be answered otherwise later."""
+    if isinstance(error, ServiceRefused):
+        return error.status == "UNAVAILABLE" or error.retry_after_seconds is not None
+    return isinstance(error, ServiceUnavailable)
 
 
 def _request(

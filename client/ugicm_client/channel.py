@@ -20,6 +20,8 @@ __all__ = ["ServiceClient", "until_serving"]
 _ASK_AGAIN_SECONDS = 0.05
 # What gRPC says where there is no connection; else it was the service that said why.
 _NOT_CONNECTED = "failed to connect to all addresses"
+# What it says where a call ended while a request was being written: why it ended stays unknown.
+_CUT_OFF = "Internal error from Core"
 _NAME_OF_STATUS = {status.value[0]: status.name for status in grpc.StatusCode}
 
 
@@ -86,9 +88,12 @@ class ServiceClient:
             yield
         except grpc.aio.AioRpcError as error:
             details = error.details() or ""
-            if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                raise self._refusal(error.code().value[0], details) from error
             server = f"the {self.service} at {self.address}"
+            if details == _CUT_OFF:
+                raise ServiceUnavailable(f"{server} ended the call") from error
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                hint = _pushback_seconds(error)
+                raise self._refusal(error.code().value[0], details, hint) from error
             if details.startswith(_NOT_CONNECTED):
                 # gRPC's text ends with what the operating system said.
                 reason = details.rpartition(": ")[2]
@@ -99,8 +104,18 @@ class ServiceClient:
                 f"the {self.service} at {self.address} answered wrongly: {error}"
             ) from error
 
-    def _refusal(self, code: int, message: str) -> ServiceRefused:
+    def _refusal(
+        self, code: int, message: str, retry_after_seconds: float | None = None
+    ) -> ServiceRefused:
         status = _NAME_OF_STATUS.get(code, str(code))
         return ServiceRefused(
-            f"the {self.service} at {self.address} answered {status}: {message}", status=status
+            f"the {self.service} at {self.address} answered {status}: {message}",
+            status=status,
+            retry_after_seconds=retry_after_seconds,
         )
+
+
+def _pushback_seconds(error: grpc.aio.AioRpcError) -> float | None:
+    """Return when the service says to come back."""
+    text = str(dict(error.trailing_metadata()).get("grpc-retry-pushback-ms", ""))
+    return int(text) / 1000 if text.isdecimal() else None

@@ -8,6 +8,7 @@ ClientError
   x FileTooLarge             an input file has more bytes than are ever read into memory
   x OutputExists             writing would destroy a file that is there
   x SourceError              a folder or video gives no frames
+  x BadState                 a camera's state file cannot be gone on from
   x MissingPackage           a package that this command needs is not installed
   + ServiceError             a service did not do what was asked
       x ServiceUnavailable   nothing answers at the address, or not now
@@ -18,6 +19,7 @@ ClientError
 from __future__ import annotations
 
 __all__ = [
+    "BadState",
     "ClientError",
     "FileTooLarge",
     "MissingPackage",
@@ -66,6 +68,10 @@ class SourceError(ClientError):
     """The folder or video gives no frames."""
 
 
+class BadState(ClientError):
+    """A camera's state file is of something else, or another process has it."""
+
+
 class MissingPackage(ClientError):
     """A package that this command needs is not installed."""
 
@@ -83,11 +89,15 @@ class ServiceRefused(ServiceError):
 
     Attributes:
         status: the gRPC status by name, for example ``"NOT_FOUND"``.
+        retry_after_seconds: when to try again; None where the service says nothing of it.
     """
 
-    def __init__(self, message: str, *, status: str) -> None:
+    def __init__(
+        self, message: str, *, status: str, retry_after_seconds: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ProcessError(ClientError):

@@ -43,6 +43,7 @@ def read_source(
     path: Path,
     *,
     fps: float | None = None,
+    after: str = "",
     limits: Limits | None = None,
     on_bad_picture: Callable[[PictureError | OSError], None] | None = None,
 ) -> Iterator[SourceFrame]:
@@ -51,6 +52,7 @@ def read_source(
     Args:
         path: a folder of pictures or a video file.
         fps: takes frames from a video at this rate of its own time; all of them where ``None``.
+        after: begins behind the frame of this name.
         limits: pixels allowed.
         on_bad_picture: told of each unreadable picture of a folder, which is then passed over;
             where ``None``, its error is raised.
@@ -61,15 +63,16 @@ def read_source(
         OSError: the source cannot be read.
     """
     if path.is_dir():
-        yield from _read_folder(path, limits, on_bad_picture)
+        yield from _read_folder(path, after, limits, on_bad_picture)
     else:
-        yield from _read_video(path, fps, limits or Limits())
+        yield from _read_video(path, fps, after, limits or Limits())
 
 
 def read_endlessly(
     path: Path,
     *,
     fps: float | None = None,
+    after: str = "",
     on_bad_picture: Callable[[PictureError | OSError], None] | None = None,
 ) -> Iterator[SourceFrame]:
     """Yield what ``read_source`` yields, and begin again at the end.
@@ -81,11 +84,12 @@ def read_endlessly(
     """
     while True:
         num_read = 0
-        for frame in read_source(path, fps=fps, on_bad_picture=on_bad_picture):
+        for frame in read_source(path, fps=fps, after=after, on_bad_picture=on_bad_picture):
             num_read += 1
             yield frame
-        if not num_read:
+        if not num_read and not after:
             raise SourceError(f"nothing in {path} can be read")
+        after = ""
 
 
 async def paced(frames: Iterator[SourceFrame], *, fps: float | None) -> AsyncIterator[SourceFrame]:
@@ -107,6 +111,7 @@ def _picture_files(folder: Path) -> list[Path]:
 
 def _read_folder(
     folder: Path,
+    after: str,
     limits: Limits | None,
     on_bad_picture: Callable[[PictureError | OSError], None] | None,
 ) -> Iterator[SourceFrame]:
@@ -114,6 +119,8 @@ def _read_folder(
     if not files:
         raise SourceError(f"folder {folder} has no pictures")
     for path in files:
+        if path.name <= after:
+            continue
         try:
             image = read_picture(path, limits=limits)
         except (PictureError, OSError) as error:
@@ -124,7 +131,7 @@ def _read_folder(
         yield SourceFrame(path.name, image)
 
 
-def _read_video(path: Path, fps: float | None, limits: Limits) -> Iterator[SourceFrame]:
+def _read_video(path: Path, fps: float | None, after: str, limits: Limits) -> Iterator[SourceFrame]:
     path.open("rb").close()  # an ordinary error for what is missing or forbidden
     import av
 
@@ -144,7 +151,11 @@ def _read_video(path: Path, fps: float | None, limits: Limits) -> Iterator[Sourc
                     if frame.time < due:
                         continue
                     due += 1 / Fraction(fps)
+                name = f"{path.stem}-{index:06d}"
+                # Long videos have longer numbers.
+                if (len(name), name) <= (len(after), after):
+                    continue
                 image = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                yield SourceFrame(f"{path.stem}-{index:06d}", np.ascontiguousarray(image))
+                yield SourceFrame(name, np.ascontiguousarray(image))
     except av.FFmpegError as error:
         raise SourceError(f"{path} is not a video that can be read: {error.strerror}") from error

@@ -24,13 +24,16 @@ class ScriptedEncoder(encoder_pb2_grpc.EncoderServiceServicer):
         requests: what it was asked, in order.
         ends_after: how many pictures of a stream it answers before it ends the call.
         unavailable: why it does not answer single pictures.
+        hitches: what comes in the way of a sequence, first things first: "end" ends the call, and a
+            status is the item's failure, with a hint when to try again.
     """
 
-    def __init__(self, failures=(), ends_after=None):
+    def __init__(self, failures=(), ends_after=None, hitches=()):
         self.codec = FakeCodec()
         self.failures = failures
         self.ends_after = ends_after
         self.unavailable = None
+        self.hitches = dict(hitches)
         self.requests = []
         self._more = asyncio.Condition()
 
@@ -54,6 +57,16 @@ class ScriptedEncoder(encoder_pb2_grpc.EncoderServiceServicer):
             async with self._more:
                 self._more.notify_all()
             response = encoder_pb2.EncodeStreamResponse(request_id=item.request_id)
+            hitches = self.hitches.get(item.request.key.sequence)
+            if hitches:
+                hitch = hitches.pop(0)
+                if hitch == "end":
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "it is stopping")
+                response.failure.code = hitch.value[0]
+                response.failure.message = "not now"
+                response.failure.retry_after_seconds = 2
+                yield response
+                continue
             if item.request.picture.data[0] in self.failures:
                 response.failure.code = grpc.StatusCode.INVALID_ARGUMENT.value[0]
                 response.failure.message = "no such picture"
