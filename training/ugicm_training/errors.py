@@ -10,10 +10,12 @@ TrainingError
   + Diverged           the loss is no number any more
   + BadStart           a model file that cannot be trained further
   + ForeignCheckpoint  a checkpoint of a kind that is not imported
+  + UnknownTeacher     a specification names no teacher
   + MissingWeights     a teacher's weights are not where they were said to be
   + BadEmbeddings      the table that a teacher is fitted to is no such table
   + BadMasks           a file of instance masks is none, or does not fit its pictures
   + MissingMasks       a recipe needs instances, and no masks were given
+  + MissingPackage     an optional package that was asked for is not installed
   + UnusableDevice     a device that is not there
 """
 
@@ -31,8 +33,10 @@ __all__ = [
     "EmptyDataset",
     "ForeignCheckpoint",
     "MissingMasks",
+    "MissingPackage",
     "MissingWeights",
     "TrainingError",
+    "UnknownTeacher",
     "UnreadableShard",
     "UnusableDevice",
 ]
@@ -60,6 +64,10 @@ class BadStart(TrainingError):
 
 class ForeignCheckpoint(TrainingError):
     """The file holds no checkpoint of a kind that is imported."""
+
+
+class UnknownTeacher(TrainingError):
+    """A specification names no teacher."""
 
 
 class MissingWeights(TrainingError):
@@ -96,3 +104,7 @@ class MissingMasks(TrainingError):
 
 class UnusableDevice(TrainingError):
     """A device to train on is not there."""
+
+
+class MissingPackage(TrainingError):
+    """An optional package that was asked for is not installed."""

@@ -1,69 +1,185 @@
-"""Fit the stand-in for CLIP, and measure it."""
+"""Fit the stand-in for CLIP, and measure any teacher."""
 
 from __future__ import annotations
 
 import io
+import logging
 import zipfile
 from pathlib import Path
 
 import click
 import numpy as np
-from PIL import Image
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from rich.console import Console
+from rich.progress import Progress
 
 from ugicm_training.commands.options import PATH, READABLE
 from ugicm_training.data import photo_members
 from ugicm_training.errors import BadEmbeddings, EmptyDataset
 from ugicm_training.files import write_file
-from ugicm_training.teacher import fit_projection, retrieval
+from ugicm_training.teachers.fitting import (
+    FitSettings,
+    Retrieval,
+    fit_mapping,
+    measure_retrieval,
+)
+from ugicm_training.teachers.opening import open_teacher
+from ugicm_training.teachers.stand_in import (
+    Features,
+    StandIn,
+    StandInRecord,
+    read_backbone,
+    stand_in_file,
+)
 
 __all__ = ["teacher"]
 
-# Pictures of the teacher's set that its retrieval is measured on and its fit never sees.
-_HELD_OUT = 300
-
-
-@click.command()
-@click.argument("photos", type=READABLE)
-@click.option("--weights", type=READABLE, required=True, help="mobilenet_v2 as safetensors.")
-@click.option(
+_EMBEDDINGS = click.option(
     "--embeddings",
     type=READABLE,
     required=True,
     help=".npz with names and clip_vitb32, CLIP's image embeddings of some of PHOTOS.",
 )
-@click.option("--prefix", default="", help="Put before a name to get a picture's file name.")
-@click.option("--penalty", type=float, default=1.0, show_default=True, help="Of the regression.")
-@click.option("-o", "--output", type=PATH, required=True, help="Teacher file to write.")
-def teacher(
-    photos: Path, weights: Path, embeddings: Path, prefix: str, penalty: float, output: Path
-) -> None:
-    """Fit the stand-in for CLIP and measure how it retrieves photos it never saw.
+_PREFIX = click.option(
+    "--prefix", default="", help="Put before a name to get a picture's file name."
+)
 
-    Example: ugicm-train teacher photos/ --weights mobilenet_v2.safetensors
+_log = logging.getLogger(__name__)
+
+# The stand-in may be shown smaller pictures, for speed: what that costs is measured as well.
+_SIDES = (224, 192, 160, 128)
+
+
+@click.group()
+def teacher() -> None:
+    """Fit the stand-in for CLIP, and measure teachers."""
+
+
+@teacher.command()
+@click.argument("photos", type=READABLE)
+@click.option("--weights", type=READABLE, required=True, help="mobilenet_v2 as safetensors.")
+@_EMBEDDINGS
+@_PREFIX
+@click.option(
+    "--held-out",
+    type=click.IntRange(min=5),
+    default=300,
+    show_default=True,
+    help="Photos that the fit never sees, and retrieval is measured on.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the fit.")
+@click.option("--device", default="cpu", show_default=True, help="As PyTorch names it.")
+@click.option("-o", "--output", type=PATH, required=True, help="Teacher file to write.")
+def fit(
+    photos: Path,
+    weights: Path,
+    embeddings: Path,
+    prefix: str,
+    held_out: int,
+    seed: int,
+    device: str,
+    output: Path,
+) -> None:
+    """Fit the stand-in for CLIP, and measure how it retrieves photos it never saw.
+
+    Example: ugicm-train teacher fit photos/ --weights mobilenet_v2.safetensors
     --embeddings clip.npz -o teacher.safetensors
     """
+    backbone = read_backbone(weights)
+    pictures, targets = _pairs(photos, embeddings, prefix)
+    if len(pictures) <= held_out:
+        raise EmptyDataset(f"{len(pictures)} photos with embeddings, {held_out} are held out")
+    features = Features(backbone, torch.device(device))
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        mapping = fit_mapping(
+            features, pictures[held_out:], targets[held_out:], FitSettings(seed=seed), progress
+        )
+    found: dict[int, Retrieval] = {}
+    for side in _SIDES:
+        fitted = StandIn(features, mapping.projection, mapping.offset, side=side)
+        found[side] = measure_retrieval(
+            fitted, pictures[:held_out], targets[:held_out], features.device
+        )
+    record = StandInRecord(
+        photos=len(pictures) - held_out,
+        held_out=held_out,
+        first=found[_SIDES[0]].first,
+        five=found[_SIDES[0]].five,
+    )
+    write_file(output, stand_in_file(backbone, mapping.projection, mapping.offset, record))
+    click.echo(f"{output}: fitted to {record.photos} photos; of those it never saw,")
+    for side, retrieval in found.items():
+        click.echo(f"shown {side} pixels: {_told(retrieval)}")
+
+
+@teacher.command()
+@click.argument("specification")
+@click.argument("photos", type=READABLE)
+@_EMBEDDINGS
+@_PREFIX
+@click.option("--side", type=click.IntRange(min=32), help="Of the pictures it is shown.")
+@click.option("--device", default="cpu", show_default=True, help="As PyTorch names it.")
+def measure(
+    specification: str,
+    photos: Path,
+    embeddings: Path,
+    prefix: str,
+    side: int | None,
+    device: str,
+) -> None:
+    """Say how often the teacher SPECIFICATION finds CLIP's own vectors of PHOTOS.
+
+    A specification is open_clip:MODEL:FILE_OR_TAG or stand-in:FILE. Photos that a stand-in was
+    fitted to say nothing of it.
+
+    Example: ugicm-train teacher measure stand-in:teacher.safetensors photos/ --embeddings clip.npz
+    """
+    opened = open_teacher(specification, torch.device(device), side=side)
+    pictures, targets = _pairs(photos, embeddings, prefix)
+    retrieval = measure_retrieval(opened, pictures, targets, torch.device(device))
+    click.echo(f"{opened.description}\nshown {opened.side} pixels: {_told(retrieval)}")
+
+
+def _told(retrieval: Retrieval) -> str:
+    return (
+        f"the right photo of {retrieval.photos} in {retrieval.first:.1%}, "
+        f"among five in {retrieval.five:.1%}"
+    )
+
+
+def _pairs(
+    photos: Path, embeddings: Path, prefix: str
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Return the photos that have embeddings, in an order that depends on their names alone."""
+    of_name = _vectors(embeddings, prefix)
+    found = {name: data for name, data in photo_members(photos) if name in of_name}
+    names = sorted(found)
+    np.random.default_rng(0).shuffle(names)
+    pictures, vectors = [], []
+    for name in names:
+        try:
+            pictures.append(np.asarray(Image.open(io.BytesIO(found[name])).convert("RGB")))
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError):
+            _log.warning("skipped %s: it is no picture", name)
+            continue
+        vectors.append(of_name[name])
+    if not pictures:
+        raise EmptyDataset(
+            f"none of the {len(of_name)} photos that {embeddings} names, such as "
+            f"{next(iter(of_name), 'none')!r}, is under {photos}; --prefix completes names"
+        )
+    return pictures, np.stack(vectors)
+
+
+def _vectors(embeddings: Path, prefix: str) -> dict[str, NDArray[np.float32]]:
     try:
         table = np.load(embeddings)
         vectors = table["clip_vitb32"].astype(np.float32)
-        rows = zip(table["names"], vectors, strict=True)
-        of_name = {prefix + str(name): row for name, row in rows}
-    except (KeyError, IndexError, ValueError, zipfile.BadZipFile) as error:
+        names = [prefix + str(name) for name in table["names"]]
+        if vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise ValueError("clip_vitb32 is no table of numbers")
+        return dict(zip(names, vectors, strict=True))
+    except (OSError, EOFError, KeyError, IndexError, ValueError, zipfile.BadZipFile) as error:
         raise BadEmbeddings(f"{embeddings} holds no names and clip_vitb32: {error}") from error
-    found = {name: data for name, data in photo_members(photos) if name in of_name}
-    names = sorted(found)
-    if len(names) <= _HELD_OUT:
-        raise EmptyDataset(
-            f"{len(names)} of the embeddings' pictures found, {_HELD_OUT} are held out"
-        )
-    np.random.default_rng(0).shuffle(names)
-    pictures = [np.asarray(Image.open(io.BytesIO(found[name])).convert("RGB")) for name in names]
-    targets = np.stack([of_name[name] for name in names])
-    fitted, data = fit_projection(
-        weights, pictures[_HELD_OUT:], targets[_HELD_OUT:], penalty=penalty
-    )
-    first, five = retrieval(fitted, pictures[:_HELD_OUT], targets[:_HELD_OUT])
-    write_file(output, data)
-    click.echo(
-        f"{output}: the right photo of {_HELD_OUT} unseen ones in {first:.0%}, "
-        f"among five in {five:.0%}"
-    )
