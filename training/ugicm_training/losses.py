@@ -6,52 +6,34 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from ugicm_training.teacher import Teacher
+from ugicm_training.instances.masks import InstanceMasks
+from ugicm_training.ms_clip import MsClip, MsClipTerms
+from ugicm_training.plan import Plan
 
-__all__ = ["LossTerms", "LossWeights", "semantic_distance", "training_loss"]
+__all__ = ["LossTerms", "training_loss"]
 
 # Squared errors count on the scale of grey levels, as in CompressAI, so that lambdas compare.
 _GREY_LEVELS = 255.0
 
 
 @dataclass(frozen=True)
-class LossWeights:
-    """How much the terms count.
-
-    Attributes:
-        semantic: of the semantic distance, in a machine view.
-        machine_distortion: share of the squared error that a machine view keeps; a human view
-            keeps all of it, and views between interpolate both weights.
-    """
-
-    semantic: float
-    machine_distortion: float
-
-
-@dataclass(frozen=True)
 class LossTerms:
-    """The loss and what it is made of, means over the batch.
+    """The loss and what it is made of; only ``total`` has a gradient.
 
     Attributes:
-        total: what is minimised.
-        bits_per_pixel: estimated.
-        squared_error: of pixels in [0, 1].
-        semantic: 1 - cosine in the teacher's space; 0 where no teacher was asked.
+        total: what is minimised, a mean over the batch.
+        bits_per_pixel: ``(N,)``, estimated.
+        squared_error: ``(N,)``, of pixels in [0, 1].
+        view: ``(N,)``, the plan's.
+        semantic: MS-CLIP's terms of the pictures with a weight of it; None if there are none.
     """
 
     total: Tensor
     bits_per_pixel: Tensor
     squared_error: Tensor
-    semantic: Tensor
-
-
-def semantic_distance(teacher: Teacher, original: Tensor, reconstruction: Tensor) -> Tensor:
-    """Return ``(N,)``, 1 - cosine of the two pictures' vectors (Eq. 6); in [0, 2]."""
-    with torch.no_grad():
-        target = teacher.embed(original)
-    return 1.0 - functional.cosine_similarity(teacher.embed(reconstruction), target, dim=1)
+    view: Tensor
+    semantic: MsClipTerms | None
 
 
 def training_loss(
@@ -59,35 +41,43 @@ def training_loss(
     original: Tensor,
     reconstruction: Tensor,
     bits: Tensor,
-    distortion_weight: Tensor,
-    view: Tensor,
-    weights: LossWeights,
-    teacher: Teacher | None,
+    lambdas: Tensor,
+    plan: Plan,
+    ms_clip: MsClip | None,
+    instances: InstanceMasks | None,
+    generator: torch.Generator,
 ) -> LossTerms:
-    """Weigh rate, distortion and meaning for each picture's view.
+    """Weigh rate, distortion and meaning of each picture as the plan says.
 
     Args:
         original: ``(N, 3, H, W)`` in [0, 1].
         reconstruction: the same shape, not clamped.
         bits: ``(N,)``.
-        distortion_weight: ``(N,)``, lambda.
-        view: ``(N,)`` in [0, 1].
-        weights: of the terms.
-        teacher: None where no view asks for meaning.
+        lambdas: ``(N,)``, of the pictures' qualities.
+        ms_clip: None where no picture asks for meaning.
+        instances: of the pictures that ask for meaning, in the plan's order; None where MS-CLIP has
+            no instance term.
+        generator: of the local term's crops.
     """
     pixels = original.shape[2] * original.shape[3]
     squared_error = (reconstruction - original).square().flatten(1).mean(1)
     bits_per_pixel = bits / pixels
-    if teacher is None:
-        semantic = torch.zeros_like(squared_error)
-    else:
-        semantic = semantic_distance(teacher, original, reconstruction)
-    kept = 1.0 - view * (1.0 - weights.machine_distortion)
-    distortion = distortion_weight * _GREY_LEVELS**2 * squared_error * kept
-    total = bits_per_pixel + distortion + weights.semantic * view * semantic
+    total = plan.rate * bits_per_pixel
+    total = total + plan.distortion * lambdas * _GREY_LEVELS**2 * squared_error
+    semantic = None
+    if ms_clip is not None and len(plan.asking):
+        semantic = ms_clip(
+            original[plan.asking],
+            reconstruction[plan.asking],
+            instances=instances,
+            generator=generator,
+        )
+        weighed = plan.semantic[plan.asking] * semantic.total
+        total = total.index_add(0, plan.asking, weighed)
     return LossTerms(
         total=total.mean(),
-        bits_per_pixel=bits_per_pixel.mean(),
-        squared_error=squared_error.mean(),
-        semantic=semantic.mean(),
+        bits_per_pixel=bits_per_pixel.detach(),
+        squared_error=squared_error.detach(),
+        view=plan.view,
+        semantic=semantic,
     )

@@ -2,295 +2,340 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
+import copy
 import math
-import pickle
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from lightning_fabric import Fabric
 
-from ugicm_training.data import PhotoSet
-from ugicm_training.errors import BadCheckpoint, MissingWeights
+from ugicm_training.checkpoints import Checkpoint, Position
+from ugicm_training.data import Batch, Order, PictureSource
+from ugicm_training.data.ahead import one_ahead
+from ugicm_training.engine import Precision, resolve_precision
+from ugicm_training.errors import BadCheckpoint, Diverged, MissingMasks, MissingWeights
+from ugicm_training.instance_lookup import find_instances
+from ugicm_training.instances.masks import InstanceMasks
+from ugicm_training.instances.store import MaskStore
+from ugicm_training.journal import Journal
 from ugicm_training.losses import LossTerms, training_loss
-from ugicm_training.model import TrainableHyperprior
-from ugicm_training.recipes import Recipe, Stage, Trained, Views
-from ugicm_training.teacher import Teacher
+from ugicm_training.measures import Measures
+from ugicm_training.ms_clip import MsClip
+from ugicm_training.network import Network
+from ugicm_training.optimisation import free, learning_rate, new_optimizer, set_learning_rate
+from ugicm_training.plan import Plan, draw_plan
+from ugicm_training.progress import Display
+from ugicm_training.randomness import Draw, generator_at, seed_at
+from ugicm_training.recipes import Stage, Unit
+from ugicm_training.teachers.protocol import Teacher
+from ugicm_training.validation import validate
 
-__all__ = ["Position", "Trainer"]
+__all__ = ["Execution", "Trainer"]
 
-_log = logging.getLogger(__name__)
+_VALIDATION_PICTURES = 8
 
-# What torch.load and a state of another form raise.
-_UNREADABLE = (
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-)
 
-_VALIDATION_QUALITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
-_VALIDATION_SIDE = 192
+class Execution(Enum):
+    """How networks are run."""
+
+    EAGER = "eager"
+    # Compiled by torch.compile: minutes later at the start, then faster.
+    COMPILED = "compiled"
 
 
 @dataclass
-class Position:
-    """Where a run is: the steps done of each stage, and the stage at work."""
+class _Work:
+    """What a stage works with, as the engine wraps it."""
 
-    stage: int
-    step: int
+    stage: Stage
+    steps: int
+    network: Any
+    optimizer: Any
+    ms_clip: MsClip | None
 
 
 class Trainer:
-    """One run of one recipe.
+    """One run of one recipe, which goes on from a checkpoint: a new run's, too.
 
     Args:
-        checkpoint: the file that is written while training, and from which a run goes on.
+        start: where the run goes on.
+        path: of the checkpoint that is written while training.
+        fabric: launched.
+        pictures: to train on.
+        teacher: of MS-CLIP; None where no stage asks for it.
+        masks: of instances; None where no stage asks for them.
+        precision: of the convolutions.
+        execution: of the networks.
+        logs: folder for TensorBoard, if any.
+        display: for whoever watches.
         seconds: after which the run stops with a checkpoint.
         clock: seconds that only go on.
+
+    Raises:
+        MissingWeights: a stage asks for meaning, and there is no teacher.
+        MissingMasks: a stage asks for instances, and there are no masks.
+        BadCheckpoint: the parameters are another network's.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
-        photos: PhotoSet,
+        start: Checkpoint,
+        path: Path,
         *,
-        teacher: Teacher | None,
-        device: torch.device,
-        precision: torch.dtype,
-        checkpoint: Path,
+        fabric: Fabric,
+        pictures: PictureSource,
+        teacher: Teacher | None = None,
+        masks: MaskStore | None = None,
+        precision: Precision = Precision.AUTO,
+        execution: Execution = Execution.EAGER,
+        logs: Path | None = None,
+        display: Display | None = None,
         seconds: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._recipe = recipe
-        self._training, self._validation = photos.split(recipe.held_out)
+        self._recipe = start.recipe
+        self._start = start
+        self._path = path
+        self._fabric = fabric
+        self._pictures = pictures
         self._teacher = teacher
-        self._device = device
-        self._precision = precision
-        self._checkpoint = checkpoint
+        self._masks = masks
+        self._precision = resolve_precision(precision, fabric.device)
         self._clock = clock
         self._deadline = clock() + seconds
-        torch.manual_seed(recipe.seed)
-        self.model = TrainableHyperprior(
-            recipe.config, knots=recipe.knots, lambdas=recipe.lambdas
-        ).to(device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._position = Position(stage=0, step=0)
-        self._optimizer = self._new_optimizer()
-        self.record: dict[str, Any] = {
-            "recipe": _as_json(dataclasses.asdict(recipe)),
-            "data": {"training": len(self._training.names), "held_out": recipe.held_out},
-            "device": str(device),
-            "threads": torch.get_num_threads(),
-            "precision": str(precision).removeprefix("torch."),
-            "teacher": teacher.description if teacher else None,
-            "stages": {},
-            "validation": [],
-        }
+        self._stopped = False
+        self._position = start.position
+        self._optimizer: torch.optim.Adam | None = None
+        self._check_inputs()
+        self._model = start.model().to(fabric.device)
+        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if execution is Execution.COMPILED:
+            for part in (self._model.g_a, self._model.g_s, self._model.h_a, self._model.h_s):
+                part.compile()
+        self._record = copy.deepcopy(start.record)
+        self._record["runs"].append(
+            {
+                "stage": self._position.stage,
+                "step": self._position.step,
+                "device": str(fabric.device),
+                "devices": fabric.world_size,
+                "threads": torch.get_num_threads(),
+                "precision": str(self._precision).removeprefix("torch."),
+                "execution": execution.value,
+                "torch": torch.__version__,
+            }
+        )
+        leads = fabric.is_global_zero
+        self._journal = Journal(
+            self._record,
+            display=(display if display and leads else Display()),
+            logs=logs if leads else None,
+            clock=clock,
+        )
 
     @property
     def finished(self) -> bool:
         """Whether every stage has had its steps."""
         return self._position.stage == len(self._recipe.stages)
 
-    def resume(self) -> None:
-        """Go on from the checkpoint.
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The run as it is now."""
+        return Checkpoint(
+            recipe=self._recipe,
+            position=self._position,
+            model_state=self._model.state_dict(),
+            optimizer_state=self._optimizer.state_dict() if self._optimizer else None,
+            inputs=self._start.inputs,
+            record=self._record,
+            base=self._start.base,
+        )
 
-        Raises:
-            BadCheckpoint: the file is none of this recipe's.
-        """
-        try:
-            state = torch.load(self._checkpoint, map_location=self._device, weights_only=True)
-            if state["record"]["recipe"] != self.record["recipe"]:
-                raise BadCheckpoint(f"{self._checkpoint} comes from another recipe")
-            position = Position(**state["position"])
-            self.model.load_state_dict(state["model"])
-            self._position = position
-            if not self.finished:
-                self._optimizer = self._new_optimizer()
-                self._optimizer.load_state_dict(state["optimizer"])
-            self.record = state["record"]
-        except _UNREADABLE as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise BadCheckpoint(f"{self._checkpoint} is no checkpoint: {reason}") from error
+    def stop(self) -> None:
+        """Stop with a checkpoint after the step at work; may be called by a signal's handler."""
+        self._stopped = True
 
     def run(self) -> None:
-        """Train until the last stage ends or the deadline comes.
+        """Train until the last stage ends, the time is up, or ``stop`` is called.
 
         Raises:
-            MissingWeights: a stage draws machine views, and there is no teacher.
+            Diverged: the loss is no number any more.
+            CheckpointNotWritten: the disk is full.
         """
-        recipe = self._recipe
-        if self._teacher is None and any(stage.views is Views.ALL for stage in recipe.stages):
-            raise MissingWeights(f"recipe {recipe.name} draws machine views: it needs a teacher")
-        while not self.finished and self._clock() < self._deadline:
-            self._run_stage(self._recipe.stages[self._position.stage])
+        with self._journal:
+            while not self.finished and not self._must_stop():
+                self._run_stage()
+        if not self.finished:
+            self._save()
+
+    def _check_inputs(self) -> None:
+        for stage in self._recipe.stages[self._position.stage :]:
+            if stage.is_semantic and self._teacher is None:
+                raise MissingWeights(
+                    f"stage {stage.name} of recipe {self._recipe.name} asks a teacher: "
+                    "give one with --teacher"
+                )
+            if stage.needs_instances and self._masks is None:
+                raise MissingMasks(
+                    f"stage {stage.name} of recipe {self._recipe.name} needs instances: run "
+                    "`ugicm-train masks PHOTOS -o FILE` and give --masks FILE"
+                )
+
+    def _must_stop(self) -> bool:
+        stop = self._stopped or self._clock() >= self._deadline
+        if self._fabric.world_size > 1:
+            # Clocks and signals differ between processes: the first one's count.
+            stop = self._fabric.broadcast(stop)
+        return stop
+
+    def _steps_of(self, stage: Stage) -> int:
+        if stage.length.unit is Unit.STEPS:
+            return stage.length.count
+        return math.ceil(stage.length.count * self._pictures.count / stage.batch)
+
+    def _overall(self) -> int:
+        before = self._recipe.stages[: self._position.stage]
+        return sum(map(self._steps_of, before)) + self._position.step
+
+    def _run_stage(self) -> None:
+        work = self._prepare()
+        stage, index, first = work.stage, self._position.stage, self._position.step
+        self._journal.begin(stage.name, overall=self._overall())
+        order = Order(
+            seed=self._recipe.seed,
+            stage=index,
+            batch=stage.batch,
+            side=stage.crop,
+            rank=self._fabric.global_rank,
+            world=self._fabric.world_size,
+        )
+        with closing(one_ahead(self._pictures.batches(order, first))) as batches:
+            for step in range(first, work.steps):
+                if self._must_stop():
+                    return
+                terms, norm = self._step(work, next(batches))
+                self._position = replace(self._position, step=step + 1)
+                self._after(work, terms, norm)
+        self._position = Position(stage=index + 1, step=0)
+        self._optimizer = None
         self._save()
 
-    def _run_stage(self, stage: Stage) -> None:
-        entry = self.record["stages"].setdefault(
-            stage.name, {"steps": 0, "seconds": 0.0, "curve": []}
-        )
-        self._free(stage)
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        with Progress(*columns, transient=True) as progress:
-            bar = progress.add_task(stage.name, total=stage.steps, completed=self._position.step)
-            started = self._clock()
-            while self._position.step < stage.steps and self._clock() < self._deadline:
-                terms = self._train_step(stage)
-                self._position.step += 1
-                entry["steps"] = self._position.step
-                progress.update(bar, advance=1, description=f"{stage.name}: {_describe(terms)}")
-                if self._due(self._recipe.validation_every, stage):
-                    entry["curve"].append([self._position.step, *_values(terms)])
-                    self._validate(stage)
-                if self._due(self._recipe.checkpoint_every, stage):
-                    now = self._clock()
-                    entry["seconds"] += now - started
-                    started = now
-                    self._save()
-        if self._position.step == stage.steps:
-            self._position = Position(stage=self._position.stage + 1, step=0)
-            if not self.finished:
-                self._optimizer = self._new_optimizer()
-        entry["seconds"] += self._clock() - started
+    def _prepare(self) -> _Work:
+        stage = self._recipe.stages[self._position.stage]
+        free(self._model, stage)
+        optimizer = new_optimizer(self._model, self._recipe)
+        if self._position == self._start.position and self._start.optimizer_state:
+            try:
+                optimizer.load_state_dict(dict(self._start.optimizer_state))
+            except (KeyError, ValueError) as error:
+                raise BadCheckpoint(f"the optimiser's state is another stage's: {error}") from error
+        self._optimizer = optimizer
+        network = Network(self._model, trained=stage.trained, precision=self._precision)
+        wrapped, wrapped_optimizer = self._fabric.setup(network, optimizer)
+        ms_clip = None
+        if stage.is_semantic and self._teacher:
+            ms_clip = MsClip(self._teacher, terms=stage.terms, local_share=stage.local_share)
+        return _Work(stage, self._steps_of(stage), wrapped, wrapped_optimizer, ms_clip)
 
-    def _free(self, stage: Stage) -> None:
-        """Let gradients change what the stage trains, and nothing else."""
-        self.model.requires_grad_(stage.trained is Trained.EVERYTHING)
-        synthesis = self.model.g_s.requires_grad_(True)
-        # Trained on one view alone, the others would drift away from it.
-        synthesis.embedding.requires_grad_(stage.views is Views.ALL)
-        synthesis.view_terms.requires_grad_(stage.views is Views.ALL)
-
-    def _due(self, every: int, stage: Stage) -> bool:
-        return self._position.step % every == 0 or self._position.step == stage.steps
-
-    def _train_step(self, stage: Stage) -> LossTerms:
-        recipe, step = self._recipe, self._position.step
+    def _step(self, work: _Work, batch: Batch) -> tuple[LossTerms, torch.Tensor]:
+        stage, step, fabric = work.stage, self._position.step, self._fabric
+        place = self._place()
+        plan = draw_plan(
+            stage,
+            seed=self._recipe.seed,
+            index=self._position.stage,
+            step=step,
+            epoch_steps=max(1, self._pictures.count // stage.batch),
+        ).part(fabric.global_rank, fabric.world_size)
+        instances = self._instances(stage, batch, plan)
+        plan = plan.to(fabric.device)
         # Everything random is drawn anew from the step, so that a resumed run draws the same.
-        seed = hash((recipe.seed, self._position.stage, step)) % 2**63
-        generator = torch.manual_seed(seed)
-        original = self._training.crops(
-            batch=stage.batch, side=stage.crop, seed=recipe.seed + self._position.stage, step=step
+        torch.manual_seed(seed_at(self._recipe.seed, Draw.NOISE, *place))
+        local = torch.Generator().manual_seed(seed_at(self._recipe.seed, Draw.LOCAL_CROPS, *place))
+        set_learning_rate(
+            work.optimizer, learning_rate(self._recipe, stage, step=step, steps=work.steps)
         )
-        original = original.to(self._device, memory_format=torch.channels_last)
-        # Stratified: every batch covers the range of qualities.
-        slots = torch.arange(stage.batch) + torch.rand(stage.batch, generator=generator)
-        quality = (slots / stage.batch).to(self._device)
-        view = _draw_views(stage, generator).to(self._device)
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["relative_rate"] * self._rate(stage, step)
-        if stage.trained is Trained.SYNTHESIS:
-            with torch.no_grad():
-                coded = self.model.encode(original, quality, precision=self._precision)
-        else:
-            coded = self.model.encode(original, quality, precision=self._precision)
-        reconstruction = self.model.synthesise(coded.y_hat, view, precision=self._precision)
-        mixed = self._precision != torch.float32
-        with torch.autocast(self._device.type, dtype=self._precision, enabled=mixed):
+        reconstruction, bits = work.network(batch.pictures, plan.quality, plan.view)
+        lowered = self._precision != torch.float32
+        with torch.autocast(fabric.device.type, dtype=self._precision, enabled=lowered):
             terms = training_loss(
-                original=original,
+                original=batch.pictures,
                 reconstruction=reconstruction,
-                bits=coded.bits,
-                distortion_weight=self.model.gains.distortion_weight(quality),
-                view=view,
-                weights=recipe.weights,
-                teacher=self._teacher if stage.views is Views.ALL else None,
+                bits=bits,
+                lambdas=self._model.gains.distortion_weight(plan.quality),
+                plan=plan,
+                ms_clip=work.ms_clip,
+                instances=instances,
+                generator=local,
             )
-        self._optimizer.zero_grad()
-        terms.total.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.gradient_norm)
-        self._optimizer.step()
-        return terms
-
-    def _rate(self, stage: Stage, step: int) -> float:
-        warmup = min(1.0, (step + 1) / self._recipe.warmup_steps)
-        return warmup * (
-            stage.first_rate + (stage.last_rate - stage.first_rate) * step / stage.steps
+        work.optimizer.zero_grad()
+        fabric.backward(terms.total)
+        norm = fabric.clip_gradients(
+            work.network,
+            work.optimizer,
+            max_norm=self._recipe.gradient_norm,
+            error_if_nonfinite=False,
         )
+        assert norm is not None  # only plugins that this engine never has return none
+        work.optimizer.step()
+        return terms, norm
 
-    def _new_optimizer(self) -> torch.optim.Adam:
-        synthesis = self.model.g_s
-        of_view = [*synthesis.embedding.parameters(), *synthesis.view_terms.parameters()]
-        known = {id(parameter) for parameter in of_view}
-        others = [each for each in self.model.parameters() if id(each) not in known]
-        return torch.optim.Adam(
-            [
-                {"params": others, "relative_rate": 1.0},
-                {"params": of_view, "relative_rate": self._recipe.view_rate},
-            ]
-        )
+    def _place(self) -> tuple[int, int, int]:
+        return self._position.stage, self._position.step, self._fabric.global_rank
 
-    @torch.no_grad()
+    def _instances(self, stage: Stage, batch: Batch, plan: Plan) -> InstanceMasks | None:
+        if self._masks is None or not stage.needs_instances or not len(plan.asking):
+            return None
+        rng = generator_at(self._recipe.seed, Draw.INSTANCES, *self._place())
+        found = find_instances(self._masks, batch, plan.asking.tolist(), stage.instances, rng)
+        return found.to(self._fabric.device)
+
+    def _after(self, work: _Work, terms: LossTerms, norm: torch.Tensor) -> None:
+        stage, step, recipe = work.stage, self._position.step, self._recipe
+        self._journal.count(stage.name, step)
+        last = step == work.steps
+        records = last or step % recipe.record_every == 0
+        saves = last or step % recipe.checkpoint_every == 0
+        shows = self._journal.is_due()
+        if records or saves or shows:
+            measures = Measures.of(terms)
+            if not (math.isfinite(measures.loss) and math.isfinite(float(norm))):
+                raise Diverged(
+                    f"stage {stage.name}: the loss is {measures.loss} at step {step} and its "
+                    f"gradient's norm {float(norm)}; {self._path} stays as it was"
+                )
+            if records:
+                self._journal.record(stage.name, step, measures, overall=self._overall())
+            if shows or last:
+                self._journal.show(stage.name, step, work.steps, measures, batch=stage.batch)
+        if last or step % recipe.validation_every == 0:
+            self._validate(stage)
+        # The checkpoint after a stage's last step is written as the next stage's first.
+        if saves and not last:
+            self._save()
+
     def _validate(self, stage: Stage) -> None:
-        crops = [
-            torch.from_numpy(picture[:_VALIDATION_SIDE, :_VALIDATION_SIDE].copy())
-            for picture in self._validation.pictures
-            if min(picture.shape[:2]) >= _VALIDATION_SIDE
-        ]
-        if not crops:
-            return
-        original = torch.stack(crops).permute(0, 3, 1, 2).float().div_(255.0).to(self._device)
-        points = []
-        for value in _VALIDATION_QUALITIES:
-            quality = torch.full((len(original),), value, device=self._device)
-            coded = self.model.encode(original, quality, precision=self._precision)
-            views = {}
-            for name, view in (("human", 0.0), ("machine", 1.0)):
-                of_all = torch.full_like(quality, view)
-                picture = self.model.synthesise(coded.y_hat, of_all, precision=self._precision)
-                error = (picture.clamp(0.0, 1.0) - original).square().flatten(1).mean(1)
-                views[name] = round(float((-10.0 * torch.log10(error)).mean()), 3)
-            bits_per_pixel = float(coded.bits.mean()) / _VALIDATION_SIDE**2
-            points.append([value, round(bits_per_pixel, 4), views["human"], views["machine"]])
-        self.record["validation"].append([stage.name, self._position.step, points])
-        _log.info(
-            "%s %d: quality, bpp, PSNR of both views %s", stage.name, self._position.step, points
-        )
+        if self._fabric.is_global_zero and self._pictures.held_out.pictures:
+            points = validate(
+                self.checkpoint.model(),
+                self._pictures.held_out.first(_VALIDATION_PICTURES),
+                self._pictures.calibration,
+                quality_steps=self._recipe.quality_steps,
+                teacher=self._teacher,
+                device=self._fabric.device,
+            )
+            self._journal.validated(
+                stage.name, self._position.step, points, overall=self._overall()
+            )
+        self._fabric.barrier()
 
     def _save(self) -> None:
-        state = {
-            "position": dataclasses.asdict(self._position),
-            "model": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "record": self.record,
-        }
-        temporary = self._checkpoint.with_suffix(".partial")
-        torch.save(state, temporary)
-        temporary.replace(self._checkpoint)
-
-
-def _draw_views(stage: Stage, generator: torch.Generator) -> Tensor:
-    if stage.views is Views.HUMAN:
-        return torch.zeros(stage.batch)
-    position = 3.0 * torch.rand(stage.batch, generator=generator)
-    return (position - 1.0).clamp(0.0, 1.0)
-
-
-def _values(terms: LossTerms) -> list[float]:
-    values = (terms.total, terms.bits_per_pixel, terms.squared_error, terms.semantic)
-    return [round(float(value.detach()), 6) for value in values]
-
-
-def _describe(terms: LossTerms) -> str:
-    total, bits_per_pixel, squared_error, semantic = _values(terms)
-    psnr = -10.0 * math.log10(max(squared_error, 1e-10))
-    return f"loss {total:.3f}, {bits_per_pixel:.3f} bpp, {psnr:.2f} dB, meaning {semantic:.3f}"
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _as_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_json(item) for item in value]
-    return getattr(value, "value", value)
+        if self._fabric.is_global_zero:
+            self.checkpoint.write(self._path)
+        self._fabric.barrier()

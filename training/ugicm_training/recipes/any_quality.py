@@ -1,0 +1,156 @@
+"""Recipes of one model for every quality and view: the shipped ones, and their baselines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ugicm_codec.models.bmshj2018 import Bmshj2018Config
+from ugicm_training.ms_clip import Term
+from ugicm_training.recipes.schema import (
+    Length,
+    LossWeights,
+    Recipe,
+    Session,
+    Stage,
+    Trained,
+    Views,
+)
+
+__all__ = ["baseline", "default", "gpu", "retrofit", "tiny"]
+
+_HUMAN = Session(views=Views.HUMAN, weights=LossWeights())
+_ALL_VIEWS = Session(
+    views=Views.ALL,
+    weights=LossWeights(rate=0.0, machine_distortion=0.5, semantic=4.0),
+)
+
+
+def default() -> Recipe:
+    """Return the recipe of a model small enough for a laptop: any quality, any view.
+
+    The backbone learns the human view first, at all qualities; then encoder and entropy model are
+    frozen (the paper's second stage) and the synthesis learns all views, so that the last steps
+    cost no bits.
+
+    Squared errors count in grey levels, as in CompressAI, so that lambdas compare. MS-CLIP counts
+    4 and the machine view keeps half of its squared error: at the lowest quality an untrained
+    machine view then loses about as much by its meaning (0.2 of cosine) as by its pixels (0.25 of
+    lambda * MSE), and PSNR falls by the 1 dB that the paper reports, not by more.
+    """
+    backbone = Stage(
+        name="backbone",
+        length=Length(27_600),
+        batch=8,
+        crop=128,
+        first_rate=5e-4,
+        last_rate=0.0,
+        trained=Trained.EVERYTHING,
+        sessions=(_HUMAN,),
+    )
+    views = replace(
+        backbone,
+        name="views",
+        length=Length(1_800),
+        batch=4,
+        crop=192,
+        first_rate=2e-4,
+        trained=Trained.SYNTHESIS,
+        sessions=(_ALL_VIEWS,),
+    )
+    return Recipe(
+        name="default",
+        config=Bmshj2018Config(channels=64, latent_channels=96, view_features=256, view_octaves=4),
+        knots=5,
+        lambdas=(0.0016, 0.032),
+        quality_steps=101,
+        stages=(backbone, views),
+        view_rate=0.3,
+        warmup_steps=300,
+        gradient_norm=1.0,
+        held_out=64,
+        minimum_side=192,
+        record_every=500,
+        validation_every=2_000,
+        checkpoint_every=500,
+        seed=1,
+    )
+
+
+def gpu() -> Recipe:
+    """Return the default's stages at the literature's size, for half an hour of one large GPU.
+
+    N=128, M=192 as CompressAI's lower qualities. Batches are large enough to fill the card.
+    """
+    base = default()
+    backbone, views = base.stages
+    return replace(
+        base,
+        name="gpu",
+        config=Bmshj2018Config(
+            channels=128, latent_channels=192, view_features=512, view_octaves=4
+        ),
+        stages=(
+            replace(backbone, length=Length(40_000), batch=32, crop=192),
+            replace(views, length=Length(6_000), batch=32, crop=192),
+        ),
+        warmup_steps=1_000,
+        record_every=500,
+        validation_every=5_000,
+        checkpoint_every=1_000,
+    )
+
+
+def baseline(of: Recipe) -> Recipe:
+    """Return ``of`` without UG-ICM: the same steps for the human view alone.
+
+    The view's terms start at zero and are never trained, so that every view is the backbone's.
+    """
+
+    def human(stage: Stage) -> Stage:
+        sessions = tuple(
+            replace(
+                session,
+                views=Views.HUMAN,
+                weights=replace(session.weights, machine_distortion=1.0, semantic=0.0),
+            )
+            for session in stage.sessions
+        )
+        return replace(stage, sessions=sessions)
+
+    return replace(of, name=f"{of.name}-baseline", stages=tuple(map(human, of.stages)))
+
+
+def retrofit() -> Recipe:
+    """Return a recipe that teaches views to a model that exists.
+
+    Sizes, lambdas and quality steps are the starting point's. Only the synthesis and its view
+    network are trained, so that the latents id stays: streams of the original stay decodable, and
+    new streams are the original's byte for byte.
+    """
+    base = default()
+    views = replace(base.stages[-1], length=Length(20_000), batch=16, first_rate=1e-4)
+    return replace(base, name="retrofit", stages=(views,))
+
+
+def tiny() -> Recipe:
+    """Return a recipe that runs end to end in seconds: for tests, and to try the trainer."""
+    base = default()
+    backbone, views = base.stages
+    terms = (Term.GLOBAL, Term.LOCAL)
+    return replace(
+        base,
+        name="tiny",
+        config=Bmshj2018Config(channels=8, latent_channels=12, view_features=16, view_octaves=2),
+        knots=2,
+        quality_steps=3,
+        stages=(
+            replace(backbone, length=Length(6), batch=3, crop=64),
+            replace(views, length=Length(4), batch=3, crop=64, terms=terms),
+        ),
+        warmup_steps=2,
+        held_out=1,
+        minimum_side=64,
+        record_every=1,
+        validation_every=5,
+        checkpoint_every=2,
+    )
