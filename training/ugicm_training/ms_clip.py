@@ -101,18 +101,13 @@ class MsClip:
                 f"the reconstruction {tuple(reconstruction.shape)}"
             )
         cuts = self._cuts(original, instances, generator)
-        with torch.no_grad():
-            target = self._embed(original, cuts)
-        own = self._embed(reconstruction, cuts)
-        distance = 1.0 - functional.cosine_similarity(own.float(), target.float(), dim=1)
-        nothing = distance.new_zeros(original.shape[0])
-        terms = dict.fromkeys(Term, nothing)
-        for (term, cut), part in zip(
-            cuts.items(), distance.split([len(cut.owner) for cut in cuts.values()]), strict=True
-        ):
-            terms[term] = nothing.index_add(0, cut.owner, part)
+        distances = self._distances(original, reconstruction, list(cuts.values()))
+        none = torch.zeros(original.shape[0], device=original.device)
+        sums = dict.fromkeys(Term, none)
+        for (term, cut), distance in zip(cuts.items(), distances, strict=True):
+            sums[term] = none.index_add(0, cut.owner, distance)
         return MsClipTerms(
-            global_=terms[Term.GLOBAL], local=terms[Term.LOCAL], instance=terms[Term.INSTANCE]
+            global_=sums[Term.GLOBAL], local=sums[Term.LOCAL], instance=sums[Term.INSTANCE]
         )
 
     def _cuts(
@@ -130,6 +125,19 @@ class MsClip:
             cuts[Term.INSTANCE] = Instances.of(original, instances)
         return cuts
 
-    def _embed(self, pictures: Tensor, cuts: dict[Term, Cut]) -> Tensor:
-        pieces = [cut.pieces(pictures, self._teacher) for cut in cuts.values()]
-        return self._teacher.embed(torch.cat(pieces))
+    def _distances(
+        self, original: Tensor, reconstruction: Tensor, cuts: list[Cut]
+    ) -> tuple[Tensor, ...]:
+        """Return 1 - cosine of the pieces of every cut, ``(P,)`` each."""
+        counts = [len(cut.owner) for cut in cuts]
+        if not any(counts):
+            return tuple(torch.zeros(0, device=original.device) for _ in cuts)
+        with torch.no_grad():
+            target = self._embed(original, cuts)
+        own = self._embed(reconstruction, cuts)
+        # In float32 whatever the teacher computes in: a small difference of large numbers.
+        cosine = functional.cosine_similarity(own.float(), target.float(), dim=1)
+        return (1.0 - cosine).split(counts)
+
+    def _embed(self, pictures: Tensor, cuts: list[Cut]) -> Tensor:
+        return self._teacher.embed(torch.cat([cut.pieces(pictures, self._teacher) for cut in cuts]))

@@ -131,8 +131,8 @@ def measure(
 ) -> None:
     """Say how often the teacher SPECIFICATION finds CLIP's own vectors of PHOTOS.
 
-    A specification is open_clip:MODEL:FILE_OR_TAG or stand-in:FILE. Photos that a stand-in was
-    fitted to say nothing of it.
+    A specification is open_clip:MODEL:TAG, open_clip:MODEL:FILE, open_clip:MODEL:TAG=FILE or
+    stand-in:FILE. Photos that a stand-in was fitted to say nothing of it.
 
     Example: ugicm-train teacher measure stand-in:teacher.safetensors photos/ --embeddings clip.npz
     """

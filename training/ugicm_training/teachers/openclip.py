@@ -7,8 +7,9 @@ import logging
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import open_clip
 import torch
@@ -20,7 +21,12 @@ from ugicm_training.teachers.protocol import Interpolation
 
 __all__ = ["OpenClip"]
 
-# What reading a file that holds no weights of the model raises, inside PyTorch and open_clip.
+_log = logging.getLogger(__name__)
+
+# What a model was trained with that its weights do not tell.
+_UNTOLD = ("mean", "std", "interpolation", "quick_gelu")
+
+# What a file that holds no weights of the model raises, inside PyTorch and open_clip.
 _UNREADABLE = (
     AttributeError,
     EOFError,
@@ -40,21 +46,30 @@ class _Encoder(Protocol):
     def encode_image(self, image: Tensor) -> Tensor: ...
 
 
+@dataclass(frozen=True)
+class _Weights:
+    """Where weights are, and how their pictures were prepared."""
+
+    tag: str | None
+    file: Path | None
+    settings: dict[str, Any]
+
+
 class OpenClip:
     """The image tower of an open_clip model, frozen, behind ``Teacher``."""
 
     def __init__(self, model: nn.Module, description: str) -> None:
-        self._encode = cast(_Encoder, model.eval().requires_grad_(False)).encode_image
-        config = open_clip.get_model_preprocess_cfg(model)
-        size = config["size"]
+        self.network = model.eval().requires_grad_(False)
+        settings = open_clip.get_model_preprocess_cfg(model)
+        size = settings["size"]
         self.side: int = size if isinstance(size, int) else max(size)
         self.description = description
-        self.interpolation = Interpolation(config["interpolation"])
-        red, green, blue = config["mean"]
+        self.interpolation = Interpolation(settings["interpolation"])
+        red, green, blue = settings["mean"]
         self.mean_colour = (float(red), float(green), float(blue))
         device = next(model.parameters()).device
-        self._mean = torch.tensor(config["mean"], device=device)[:, None, None]
-        self._deviation = torch.tensor(config["std"], device=device)[:, None, None]
+        self._mean = torch.tensor(settings["mean"], device=device)[:, None, None]
+        self._deviation = torch.tensor(settings["std"], device=device)[:, None, None]
 
     @classmethod
     def load(
@@ -63,10 +78,12 @@ class OpenClip:
         """Load a model with weights.
 
         Args:
-            name: as ``open_clip.list_models`` gives it. OpenAI's own weights from a file need a
-                name that ends in -quickgelu, since a file does not tell its activation.
-            pretrained: a file of weights, which is read without a network, or a tag such as
-                ``laion2b_s34b_b79k``, which open_clip downloads unless its cache has it.
+            name: as ``open_clip.list_models`` gives it.
+            pretrained: a tag such as ``laion2b_s34b_b79k``, which open_clip downloads unless its
+                cache has it; a file of weights, read without a network; or ``TAG=FILE``, which
+                says of a file whose weights it holds. A file alone does not tell how pictures
+                are normalised and which GELU it was trained with: where the model's tags differ
+                in that, open_clip's defaults are taken, and a warning says so.
             device: to put it on.
             side: other than the model's own; its position embedding is resampled.
 
@@ -78,32 +95,67 @@ class OpenClip:
         if name not in open_clip.list_models():
             close = ", ".join(difflib.get_close_matches(name, open_clip.list_models())) or "none"
             raise UnknownTeacher(f"open_clip has no model {name!r}; names like it: {close}")
-        tags = open_clip.list_pretrained_tags_by_model(name)
-        from_file = Path(pretrained).is_file()
-        if not from_file and pretrained not in tags:
-            raise MissingWeights(
-                f"{pretrained!r} is neither a file nor weights that open_clip knows for {name}: "
-                f"download them elsewhere and give the file, or name one of "
-                f"{', '.join(tags) or '(none)'}"
-            )
+        weights = _find(name, pretrained)
         try:
             with _quiet():
                 model = open_clip.create_model(
                     name,
-                    pretrained=str(Path(pretrained).resolve()) if from_file else pretrained,
+                    pretrained=str(weights.file.resolve()) if weights.file else weights.tag,
                     require_pretrained=True,
+                    force_quick_gelu=bool(weights.settings.get("quick_gelu")),
+                    force_preprocess_cfg=weights.settings,
                     force_image_size=side,
                     device=device,
                 )
         except _UNREADABLE as error:
-            raise MissingWeights(_advice(name, pretrained, error, from_file=from_file)) from error
-        source = Path(pretrained).name if from_file else pretrained
-        return cls(model, f"open_clip {name} ({source})")
+            raise MissingWeights(_advice(name, weights, error)) from error
+        named = [weights.tag, weights.file.name if weights.file else None]
+        return cls(model, f"open_clip {name} ({', '.join(each for each in named if each)})")
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Return CLIP's image embeddings, ``(N, D)`` float32; see ``Teacher``."""
-        vectors: Tensor = self._encode((pictures - self._mean) / self._deviation)
-        return vectors.float()
+        encode = cast(_Encoder, self.network).encode_image
+        return encode((pictures - self._mean) / self._deviation).float()
+
+
+def _find(name: str, pretrained: str) -> _Weights:
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained in tags:
+        return _Weights(pretrained, None, _settings(name, pretrained))
+    tag, _, file = pretrained.partition("=")
+    if tag in tags and Path(file).is_file():
+        return _Weights(tag, Path(file), _settings(name, tag))
+    if Path(pretrained).is_file():
+        return _Weights(None, Path(pretrained), _agreed_settings(name, tags))
+    raise MissingWeights(
+        f"{pretrained!r} is neither a file nor weights that open_clip knows for {name}: "
+        f"give a file that was downloaded elsewhere, or one of {', '.join(tags) or '(none)'}"
+    )
+
+
+def _settings(name: str, tag: str) -> dict[str, Any]:
+    known = open_clip.get_pretrained_cfg(name, tag)
+    return {key: known[key] for key in _UNTOLD if key in known}
+
+
+def _agreed_settings(name: str, tags: list[str]) -> dict[str, Any]:
+    """Return what all weights of the model have in common, and warn of the rest."""
+    every = [_settings(name, tag) for tag in tags]
+    agreed = {
+        key: every[0].get(key)
+        for key in _UNTOLD
+        if every and all(each.get(key) == every[0].get(key) for each in every)
+    }
+    unsure = [key for key in _UNTOLD if every and key not in agreed]
+    if unsure:
+        _log.warning(
+            "weights of %s differ in %s: open_clip's default is taken; "
+            "write TAG=FILE to say whose the file's are (%s)",
+            name,
+            " and ".join(unsure),
+            ", ".join(tags),
+        )
+    return agreed
 
 
 @contextmanager
@@ -117,11 +169,12 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _advice(name: str, pretrained: str, error: Exception, *, from_file: bool) -> str:
+def _advice(name: str, weights: _Weights, error: Exception) -> str:
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    if from_file:
-        return f"{pretrained} holds no weights of {name}: {reason}"
+    if weights.file:
+        return f"{weights.file} holds no weights of {name}: {reason}"
     return (
-        f"open_clip cannot load {pretrained!r} of {name}: {reason}; without a network, give the "
-        f"file of its weights (open_clip:{name}:FILE), or a stand-in (ugicm-train teacher fit)"
+        f"open_clip cannot load {weights.tag!r} of {name}: {reason}; without a network, give the "
+        f"file of its weights (open_clip:{name}:{weights.tag}=FILE) or a stand-in "
+        f"(ugicm-train teacher fit)"
     )

@@ -12,14 +12,16 @@ from ugicm_training.teachers.stand_in import StandIn
 
 __all__ = ["SPECIFICATIONS", "open_teacher"]
 
-SPECIFICATIONS = "open_clip:MODEL:FILE_OR_TAG or stand-in:FILE"
+SPECIFICATIONS = (
+    "open_clip:MODEL:TAG, open_clip:MODEL:FILE, open_clip:MODEL:TAG=FILE or stand-in:FILE"
+)
 
 
 def open_teacher(specification: str, device: torch.device, *, side: int | None = None) -> Teacher:
     """Open the teacher named by, for example, ``open_clip:ViT-B-32:laion2b_s34b_b79k``.
 
     Args:
-        specification: ``open_clip:MODEL:FILE_OR_TAG`` or ``stand-in:FILE``.
+        specification: one of ``SPECIFICATIONS``; see ``OpenClip.load`` for the first three.
         device: to put it on.
         side: of the pictures it is shown, where that is not the teacher's own choice.
 

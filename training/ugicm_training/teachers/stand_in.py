@@ -54,6 +54,7 @@ class Features:
 
     Attributes:
         widths: features of each block.
+        network: up to its last block, normalisations folded.
         device: that the network is on.
     """
 
@@ -63,7 +64,7 @@ class Features:
         features = network.features.eval().requires_grad_(False)
         _fuse(features)
         features.to(device, memory_format=torch.channels_last)
-        self._blocks = list(features)
+        self.network = features
         self.widths = tuple(self._width(number) for number in BLOCKS)
         self.device = device
 
@@ -71,7 +72,7 @@ class Features:
         """Return ``(N, sum(widths))`` float32 for ``(N, 3, H, W)``, nominally in [0, 1]."""
         maps = (2.0 * pictures - 1.0).contiguous(memory_format=torch.channels_last)
         means = []
-        for number, block in enumerate(self._blocks):
+        for number, block in enumerate(self.network):
             maps = block(maps)
             if number in BLOCKS:
                 # Pictures differ by little beside what their means share: bfloat16 loses that.
@@ -79,7 +80,7 @@ class Features:
         return torch.cat(means, 1)
 
     def _width(self, number: int) -> int:
-        convolutions = [m for m in self._blocks[number].modules() if isinstance(m, nn.Conv2d)]
+        convolutions = [m for m in self.network[number].modules() if isinstance(m, nn.Conv2d)]
         return convolutions[-1].out_channels
 
 
@@ -98,7 +99,7 @@ class StandIn:
     ) -> None:
         if side < _LEAST_SIDE:
             raise ValueError(f"a stand-in sees at least {_LEAST_SIDE} pixels, got {side}")
-        self._features = features
+        self.features = features
         self._projection = projection.to(features.device).float().requires_grad_(False)
         self._offset = offset.to(features.device).float().requires_grad_(False)
         self.side = side
@@ -139,7 +140,7 @@ class StandIn:
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Return ``(N, 512)`` float32; other sizes than ``side`` work as well; see ``Teacher``."""
-        features = self._features(pictures)
+        features = self.features(pictures)
         with torch.autocast(features.device.type, enabled=False):
             return features @ self._projection + self._offset
 
