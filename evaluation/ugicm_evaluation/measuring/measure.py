@@ -73,7 +73,7 @@ class Measurer:
     def __init__(self, cast: Cast) -> None:
         """Load everything; raises what the adapters raise."""
         self._codecs = {key: load() for key, load in cast.codecs.items()}
-        self._judges = {key: load() for key, load in cast.judges.items()}
+        self.judges = {key: load() for key, load in cast.judges.items()}
         self._cache = Cache(cast.cache)
         self._versions = dict(cast.versions)
 
@@ -92,7 +92,7 @@ class Measurer:
         reduced = job.longest_side is not None and max(original.shape[:2]) > job.longest_side
         if reduced:
             original = read_picture(job.sample.path, longest_side=job.longest_side)
-        judges = {key: self._judges[key] for key in job.judges}
+        judges = {key: self.judges[key] for key in job.judges}
         source = [sha256, list(original.shape), self._versions]
         coded: dict[Coding, Coded] = {}
         for coding in job.codings:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ugicm_evaluation.metrics import classification
-from ugicm_evaluation.tasks.protocol import Answers, Better, Draws, Metric, Scores
+from ugicm_evaluation.tasks.protocol import Answers, Better, Draws, Metric, Role, Scores
 
 __all__ = ["Classification"]
 
@@ -24,11 +24,11 @@ class Classification:
     judge: str
     classes: Mapping[str, int] = field(hash=False)
     metrics = (
-        Metric("agreement", "%"),
-        Metric("top-1", "%"),
+        Metric("agreement", "%", Role.LEADING),
+        Metric("top-1", "%", Role.ASKED),
         Metric("top-5", "%"),
         Metric("probability of the true class", "%"),
-        Metric("KL divergence from the original's answer", "nats", Better.LOWER),
+        Metric("KL divergence from the original's answer", "nats", better=Better.LOWER),
     )
 
     def score(

@@ -17,7 +17,7 @@ from ugicm_evaluation.metrics.detection import (
     pool,
     truth_from_detections,
 )
-from ugicm_evaluation.tasks.protocol import Answers, Draws, Metric, Scores
+from ugicm_evaluation.tasks.protocol import Answers, Draws, Metric, Role, Scores
 
 __all__ = ["Detection"]
 
@@ -41,9 +41,9 @@ class Detection:
     folder: Path
     confident: float
     metrics = (
-        Metric("agreement AP@50", "%"),
+        Metric("agreement AP@50", "%", Role.LEADING),
         Metric("agreement AP@[.5:.95]", "%"),
-        Metric("mAP@50", "%"),
+        Metric("mAP@50", "%", Role.ASKED),
         Metric("mAP@[.5:.95]", "%"),
     )
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answers", "Better", "Draws", "Metric", "Scores", "Task"]
+__all__ = ["Answers", "Better", "Draws", "Metric", "Role", "Scores", "Task"]
 
 # A judge's arrays, one for each picture.
 Answers = Sequence[NDArray[Any]]
@@ -29,6 +29,14 @@ class Better(Enum):
     LOWER = "lower"
 
 
+class Role(Enum):
+    """How much a report makes of a metric."""
+
+    LEADING = "leading"  # drawn, and a model is asked to gain in it
+    ASKED = "asked"  # a model is asked to gain in it
+    DETAIL = "detail"
+
+
 @dataclass(frozen=True)
 class Metric:
     """A figure that a task computes.
@@ -36,16 +44,18 @@ class Metric:
     Attributes:
         name: what reports call it.
         unit: of the figure, ``%`` or another.
+        role: what reports say of it beyond its value.
         better: which way it should go.
     """
 
     name: str
     unit: str
+    role: Role = Role.DETAIL
     better: Better = Better.HIGHER
 
 
 class Task(Protocol):
-    """A judge's task on a dataset; the first metric is the one that plots show."""
+    """A judge's task on a dataset."""
 
     @property
     def judge(self) -> str: ...

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ugicm_evaluation.metrics.segmentation import confusion, mean_intersection_over_union
-from ugicm_evaluation.tasks.protocol import Answers, Draws, Metric, Scores
+from ugicm_evaluation.tasks.protocol import Answers, Draws, Metric, Role, Scores
 
 __all__ = ["Segmentation"]
 
@@ -19,7 +19,7 @@ class Segmentation:
 
     judge: str
     classes: int
-    metrics = (Metric("agreement mIoU", "%"),)
+    metrics = (Metric("agreement mIoU", "%", Role.LEADING),)
 
     def score(
         self, keys: Sequence[str], answers: Answers, originals: Answers, draws: Draws

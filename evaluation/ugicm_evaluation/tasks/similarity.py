@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ugicm_evaluation.tasks.protocol import Answers, Draws, Metric, Scores
+from ugicm_evaluation.tasks.protocol import Answers, Draws, Metric, Role, Scores
 
 __all__ = ["Similarity"]
 
@@ -17,7 +17,7 @@ class Similarity:
     """Score vectors by their cosine with the original's."""
 
     judge: str
-    metrics = (Metric("cosine with the original", ""),)
+    metrics = (Metric("cosine with the original", "", Role.LEADING),)
 
     def score(
         self, keys: Sequence[str], answers: Answers, originals: Answers, draws: Draws

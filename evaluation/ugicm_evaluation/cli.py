@@ -1,0 +1,31 @@
+"""The ``ugicm-evaluate`` command."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ugicm_codec.errors import CodecError
+from ugicm_evaluation.commands.report import report
+from ugicm_evaluation.errors import EvaluationError
+from ugicm_training.errors import TrainingError
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Measure codecs, for people and for models that look at pictures."""
+
+
+cli.add_command(report)
+
+
+def main() -> None:
+    """Run the command; errors are one line on stderr, and exit code 1."""
+    try:
+        cli(standalone_mode=True)
+    except (EvaluationError, CodecError, TrainingError, OSError) as error:
+        click.echo(f"ugicm-evaluate: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,179 @@
+"""``ugicm-evaluate report``: everything that is said of a model, from whole files."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path, PurePath
+
+import click
+
+from ugicm_evaluation.codecs.model import ModelCodec
+from ugicm_evaluation.report.build import Made, make_report
+from ugicm_evaluation.report.document import insert, to_json, write_file
+from ugicm_evaluation.report.markdown import page
+from ugicm_evaluation.report.plan import Wanted
+from ugicm_evaluation.report.plots import judges_plot, rate_distortion_plot, views_plot
+from ugicm_evaluation.report.sheet import contact_sheet
+from ugicm_evaluation.tasks.protocol import Role
+
+__all__ = ["report"]
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_ROWS = 5
+
+
+class _Qualities(click.ParamType[tuple[int, ...]]):
+    name = "Q,Q,..."
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        try:
+            qualities = sorted({int(part) for part in str(value).split(",")})
+        except ValueError:
+            self.fail(f"qualities are integers with commas between, got {value!r}", param, ctx)
+        if qualities[0] < 0 or qualities[-1] > 100:
+            self.fail(f"a quality is an integer from 0 to 100, got {value!r}", param, ctx)
+        return tuple(qualities)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--baseline", help="The same backbone without UG-ICM: a name or a model file.")
+@click.option(
+    "--data",
+    type=_FOLDER,
+    required=True,
+    help="Folder with any of photos/, imagenet/, coco/, and with weights/ of the judges.",
+)
+@click.option("--teacher", type=_FILE, help="Judge of similarity in CLIP space.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--name", help="Of the report; by default the model's own name.")
+@click.option("--qualities", type=_Qualities(), default="0,15,30,50,75", show_default=True)
+@click.option(
+    "--sweep-qualities",
+    type=_Qualities(),
+    default="15,50",
+    show_default=True,
+    help="Of these, where judges look at five positions of the view.",
+)
+@click.option(
+    "--rate-qualities",
+    type=_Qualities(),
+    default="0,10,20,30,40,50,60,70,80,90,100",
+    show_default=True,
+    help="Points of the rate-distortion curves.",
+)
+@click.option(
+    "--every",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Take each Nth picture only.",
+)
+@click.option("--processes", type=click.IntRange(1), default=2, show_default=True)
+@click.option(
+    "--draws", type=click.IntRange(100), default=2000, show_default=True, help="Of the bootstrap."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".ugicm-evaluation"),
+    show_default=True,
+    help="Keeps what was measured: a killed run goes on, and a second one is quick.",
+)
+def report(
+    model: str,
+    baseline: str | None,
+    data: Path,
+    teacher: Path | None,
+    output: Path,
+    name: str | None,
+    qualities: tuple[int, ...],
+    sweep_qualities: tuple[int, ...],
+    rate_qualities: tuple[int, ...],
+    every: int,
+    processes: int,
+    draws: int,
+    seed: int,
+    cache: Path,
+) -> None:
+    """Measure MODEL and write models.md, results/NAME.json and pictures into OUTPUT.
+
+    Example: ugicm-evaluate report default --baseline backbone.safetensors --data data/ -o docs/
+    """
+    if not set(sweep_qualities) <= set(qualities):
+        raise click.UsageError("--sweep-qualities are some of --qualities")
+    wanted = Wanted(
+        model, baseline, data, teacher, qualities, sweep_qualities, rate_qualities, every
+    )
+    made = make_report(
+        wanted,
+        name=name,
+        command=_command(wanted, output, draws=draws, seed=seed),
+        cache=cache,
+        processes=processes,
+        draws=draws,
+        seed=seed,
+    )
+    _write(made, ModelCodec(model), output, quality=sweep_qualities[0])
+    for one in made.report.skipped:
+        click.echo(f"skipped {one.dataset}/{one.key}: {one.reason}", err=True)
+    click.echo(f"{output / 'models.md'}: {made.report.model.name}")
+
+
+def _command(wanted: Wanted, output: Path, *, draws: int, seed: int) -> str:
+    """Return the command without the folders of one machine."""
+    words = ["ugicm-evaluate", "report", PurePath(wanted.model).name]
+    if wanted.baseline is not None:
+        words += ["--baseline", PurePath(wanted.baseline).name]
+    words += ["--data", f"{wanted.data.name}/"]
+    if wanted.teacher is not None:
+        words += ["--teacher", wanted.teacher.name]
+    for option, values in (
+        ("--qualities", wanted.qualities),
+        ("--sweep-qualities", wanted.sweep_qualities),
+        ("--rate-qualities", wanted.rate_qualities),
+    ):
+        words += [option, ",".join(str(value) for value in values)]
+    if wanted.every > 1:
+        words += ["--every", str(wanted.every)]
+    words += ["--draws", str(draws), "--seed", str(seed), "-o", f"{output.name}/"]
+    return shlex.join(words)
+
+
+def _write(made: Made, codec: ModelCodec, output: Path, *, quality: int) -> None:
+    found = made.report
+    name = found.model.name
+    folder = output / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures: list[tuple[str, PurePath]] = []
+
+    def picture(caption: str, file: str, data: bytes) -> None:
+        write_file(folder / file, data)
+        pictures.append((caption, PurePath("results") / file))
+
+    if found.rate_distortion is not None:
+        picture(
+            "PSNR against bits per pixel",
+            f"{name}-rate-distortion.png",
+            rate_distortion_plot(found.rate_distortion),
+        )
+    leading = [one for one in found.judged if one.role is Role.LEADING]
+    if leading:
+        picture("What judges see, by rate", f"{name}-judges.png", judges_plot(leading))
+        swept = [one for one in found.judged if one.role is Role.LEADING or one.judge == "pixels"]
+        picture("Along the view", f"{name}-views.png", views_plot(swept))
+        shown = made.measurements[leading[0].dataset]
+        picture(
+            f"Human view, machine view and original, quality {quality}",
+            f"{name}-contact-sheet.jpg",
+            contact_sheet(codec, shown, quality=quality, rows=_ROWS),
+        )
+    write_file(folder / f"{name}.json", to_json(found).encode())
+    document = output / "models.md"
+    before = document.read_text() if document.exists() else "# Models\n"
+    write_file(document, insert(before, name, page(found, pictures)).encode())

@@ -1,0 +1,157 @@
+"""Makes a report: measures what the plan names, and scores it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+from ugicm_codec.models.modelfile import read_model_file
+from ugicm_evaluation.errors import NothingMeasured
+from ugicm_evaluation.judges.clip_space import ClipSpace
+from ugicm_evaluation.measuring.measure import Measured, Measurer
+from ugicm_evaluation.measuring.plan import Cast, Job
+from ugicm_evaluation.measuring.run import Skipped, measure_all, workers
+from ugicm_evaluation.report.judging import judge_dataset
+from ugicm_evaluation.report.plan import Plan, Wanted, make_plan
+from ugicm_evaluation.report.rates import rate_distortion
+from ugicm_evaluation.report.results import DatasetFacts, Judged, ModelFacts, Report
+
+__all__ = ["Made", "make_report"]
+
+# Libraries that decide bytes, pixels or answers.
+_LIBRARIES = (
+    "ai-edge-litert",
+    "numpy",
+    "onnxruntime",
+    "opencv-python-headless",
+    "pillow",
+    "pycocotools",
+    "torch",
+    "torchvision",
+    "ugicm-codec",
+    "ugicm-evaluation",
+)
+
+Measurements = Mapping[str, Sequence[tuple[Job, Measured]]]
+
+
+class Made:
+    """A report, and the measurements from which pictures of it can be drawn."""
+
+    def __init__(self, report: Report, measurements: Measurements) -> None:
+        self.report = report
+        self.measurements = measurements
+
+
+def make_report(
+    wanted: Wanted,
+    *,
+    name: str | None,
+    command: str,
+    cache: Path,
+    processes: int,
+    draws: int,
+    seed: int,
+) -> Made:
+    """Measure and score everything that is wanted.
+
+    Args:
+        name: of the model in the report; by default the model's own.
+        command: how a reader makes the report again.
+        cache: a folder for what was measured, from which a killed run goes on.
+        processes: that measure side by side.
+        draws: of the bootstrap.
+        seed: of the draws.
+
+    Raises:
+        EvaluationError: there is nothing to measure, or nothing could be.
+        CodecError: a model cannot be used.
+    """
+    plan = make_plan(wanted)
+    versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
+    cast = Cast(plan.codecs, plan.judges, cache, versions)
+    # Here first, where what cannot be loaded is one clear error.
+    judges = Measurer(cast).judges
+    with workers(processes, cast) as executor:
+        measurements, skipped = _measure(executor, plan)
+        judged: list[Judged] = []
+        for dataset, tasks in plan.tasks.items():
+            pictures = [measured for _, measured in measurements[dataset]]
+            judged += judge_dataset(executor, dataset, pictures, tasks, draws=draws, seed=seed)
+    rates = None
+    if plan.rate_dataset is not None:
+        rates = rate_distortion(
+            plan.rate_dataset,
+            [measured for _, measured in measurements[plan.rate_dataset]],
+            published=wanted.data / "published_kodak",
+            draws=draws,
+            seed=seed,
+        )
+    teacher = judges.get("clip_space")
+    report = Report(
+        command=command,
+        versions={"python": platform.python_version(), **versions},
+        model=_model_facts(wanted.model, name),
+        baseline=None if wanted.baseline is None else _model_facts(wanted.baseline, "baseline"),
+        datasets=[_dataset_facts(*item) for item in measurements.items()],
+        judges={key: judge.weights_hash for key, judge in judges.items()},
+        teacher=teacher.description if isinstance(teacher, ClipSpace) else None,
+        draws=draws,
+        seed=seed,
+        sweep_qualities=wanted.sweep_qualities,
+        rate_distortion=rates,
+        judged=judged,
+        skipped=skipped,
+        left_out=plan.left_out,
+    )
+    return Made(report, measurements)
+
+
+def _measure(
+    executor: Executor, plan: Plan
+) -> tuple[dict[str, list[tuple[Job, Measured]]], list[Skipped]]:
+    measurements: dict[str, list[tuple[Job, Measured]]] = {job.dataset: [] for job in plan.jobs}
+    skipped = []
+    for job, result in measure_all(executor, plan.jobs):
+        if isinstance(result, Skipped):
+            skipped.append(result)
+        else:
+            measurements[job.dataset].append((job, result))
+    for dataset, pictures in measurements.items():
+        if not pictures:
+            first = next(one for one in skipped if one.dataset == dataset)
+            raise NothingMeasured(f"no picture of {dataset} could be measured: {first.reason}")
+    return measurements, skipped
+
+
+def _model_facts(model: str, name: str | None) -> ModelFacts:
+    file = read_model_file(model)
+    info = file.info
+    return ModelFacts(
+        name=name or info.name,
+        backbone=info.backbone,
+        channels=info.channels,
+        latent_channels=info.latent_channels,
+        quality_steps=info.quality_steps,
+        parameters=sum(tensor.numel() for tensor in file.tensors.values()),
+        num_bytes=sum(tensor.nbytes for tensor in file.tensors.values()),
+        latents_id=info.latents_id.hex(),
+        sha256=info.sha256,
+        training={
+            key: value
+            for key, value in info.training.items()
+            if isinstance(value, str | int | float)
+        },
+    )
+
+
+def _dataset_facts(name: str, pictures: Sequence[tuple[Job, Measured]]) -> DatasetFacts:
+    digest = hashlib.sha256()
+    for _, measured in pictures:
+        digest.update(f"{measured.key} {measured.sha256}\n".encode())
+    reduced = sum(measured.reduced for _, measured in pictures)
+    return DatasetFacts(name, len(pictures), reduced, digest.hexdigest())

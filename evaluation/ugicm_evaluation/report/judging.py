@@ -1,0 +1,198 @@
+"""What judges made of the views, from the answers that were kept for each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ugicm_evaluation.bootstrap import draw_pictures, estimate
+from ugicm_evaluation.errors import NothingMeasured
+from ugicm_evaluation.measuring.cache import Cache
+from ugicm_evaluation.measuring.measure import ORIGINAL, Measured, answer_name
+from ugicm_evaluation.measuring.plan import Coding
+from ugicm_evaluation.measuring.run import each
+from ugicm_evaluation.report.results import Judged, QualityRow, ViewRow
+from ugicm_evaluation.tasks.protocol import Answers, Metric, Scores, Task
+
+__all__ = ["judge_dataset"]
+
+_PSNR = Metric("PSNR", "dB")
+_HUMAN, _MACHINE = 0.0, 1.0
+
+# One view of one coding; None stands for the uncompressed picture.
+_Seen = tuple[Coding, float] | None
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """One task's scores of one view of one coding, or of the uncompressed pictures."""
+
+    task: Task
+    seen: _Seen
+    keys: Sequence[str]
+    entries: Sequence[Path]
+    originals: Sequence[Path]
+    draws: int
+    seed: int
+
+
+def judge_dataset(
+    executor: Executor,
+    dataset: str,
+    measured: Sequence[Measured],
+    tasks: Sequence[Task],
+    *,
+    draws: int,
+    seed: int,
+) -> list[Judged]:
+    """Score every task, and the PSNR beside them, at every quality and along the view."""
+    every = [(coding, view) for coding in measured[0].coded for view in coding.views]
+    scorings = [
+        _Scoring(
+            task=task,
+            seen=seen,
+            keys=[one.key for one in measured],
+            entries=[one.entry if seen is None else one.coded[seen[0]].entry for one in measured],
+            originals=[one.entry for one in measured],
+            draws=draws,
+            seed=seed,
+        )
+        for task in tasks
+        for seen in [None, *every]
+    ]
+    results = list(each(executor, _score, scorings, f"scores on {dataset}"))
+    judged = [_judge_pixels(dataset, measured, every, draws=draws, seed=seed)]
+    for task in tasks:
+        mine = {
+            scoring.seen: scores
+            for scoring, scores in zip(scorings, results, strict=True)
+            if scoring.task is task
+        }
+        judged += [
+            _judge(
+                dataset,
+                task.judge,
+                metric,
+                {seen: scores[index] for seen, scores in mine.items()},
+                measured,
+            )
+            for index, metric in enumerate(task.metrics)
+        ]
+    return judged
+
+
+def _score(scoring: _Scoring) -> Scores:
+    judge = scoring.task.judge
+    view = ORIGINAL if scoring.seen is None else scoring.seen[1]
+    draws = draw_pictures(len(scoring.keys), draws=scoring.draws, seed=scoring.seed)
+    return scoring.task.score(
+        scoring.keys,
+        _answers(scoring.entries, answer_name(judge, view)),
+        _answers(scoring.originals, answer_name(judge, ORIGINAL)),
+        draws,
+    )
+
+
+def _answers(entries: Sequence[Path], name: str) -> Answers:
+    answers = []
+    for path in entries:
+        entry = Cache.load(path, name)
+        if entry is None:
+            raise NothingMeasured(f"{path} was lost while the report was made")
+        answers.append(entry[name])
+    return answers
+
+
+def _judge_pixels(
+    dataset: str,
+    measured: Sequence[Measured],
+    every: Sequence[tuple[Coding, float]],
+    *,
+    draws: int,
+    seed: int,
+) -> Judged:
+    drawn = draw_pictures(len(measured), draws=draws, seed=seed)
+    scores: dict[_Seen, NDArray[np.float64]] = {None: np.full(len(drawn), np.nan)}
+    for coding, view in every:
+        values = np.array([one.coded[coding].psnr[view] for one in measured])
+        scores[coding, view] = drawn @ values / len(measured)
+    return _judge(dataset, "pixels", _PSNR, scores, measured)
+
+
+def _judge(
+    dataset: str,
+    judge: str,
+    metric: Metric,
+    scores: Mapping[_Seen, NDArray[np.float64]],
+    measured: Sequence[Measured],
+) -> Judged:
+    of_model = {seen[0].quality: seen[0] for seen in scores if seen and seen[0].codec == "model"}
+    of_baseline = {
+        seen[0].quality: seen[0] for seen in scores if seen and seen[0].codec == "baseline"
+    }
+    rates = {
+        quality: float(np.mean([8 * one.coded[coding].num_bytes / one.pixels for one in measured]))
+        for quality, coding in of_model.items()
+    }
+    human = {quality: scores[coding, _HUMAN] for quality, coding in of_model.items()}
+    machine = {quality: scores[coding, _MACHINE] for quality, coding in of_model.items()}
+    baseline = {quality: scores[coding, _HUMAN] for quality, coding in of_baseline.items()}
+    rows = [
+        _row(quality, rates[quality], human[quality], machine[quality], baseline.get(quality))
+        for quality in of_model
+    ]
+    average = _row(
+        None,
+        float(np.mean(list(rates.values()))),
+        np.mean(list(human.values()), axis=0),
+        np.mean(list(machine.values()), axis=0),
+        np.mean(list(baseline.values()), axis=0) if baseline else None,
+    )
+    return Judged(
+        dataset=dataset,
+        judge=judge,
+        metric=metric.name,
+        unit=metric.unit,
+        better=metric.better,
+        role=metric.role,
+        original=float(scores[None][0]),
+        rows=[*rows, average],
+        views=_along_the_view(scores, of_model.values()),
+    )
+
+
+def _row(
+    quality: int | None,
+    bits_per_pixel: float,
+    human: NDArray[np.float64],
+    machine: NDArray[np.float64],
+    baseline: NDArray[np.float64] | None,
+) -> QualityRow:
+    return QualityRow(
+        quality=quality,
+        bits_per_pixel=bits_per_pixel,
+        human=float(human[0]),
+        machine=float(machine[0]),
+        baseline=None if baseline is None else float(baseline[0]),
+        over_human=estimate(machine - human),
+        over_baseline=None if baseline is None else estimate(machine - baseline),
+    )
+
+
+def _along_the_view(
+    scores: Mapping[_Seen, NDArray[np.float64]], codings: Iterable[Coding]
+) -> list[ViewRow]:
+    swept = list(codings)
+    views = max((coding.views for coding in swept), key=len)
+    swept = [coding for coding in swept if coding.views == views]
+    human = np.mean([scores[coding, _HUMAN] for coding in swept], axis=0)
+    rows = []
+    for view in views:
+        values = np.mean([scores[coding, view] for coding in swept], axis=0)
+        rows.append(ViewRow(view, float(values[0]), estimate(values - human)))
+    return rows
