@@ -7,7 +7,7 @@
 RUNTIME := protos codec servicekit services/encoder services/decoder services/analytics client
 DEVELOPMENT := torchvision_cpu training evaluation
 TOOLS := constriction hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout ruff \
-	types-grpcio types-grpcio-health-checking types-grpcio-reflection types-protobuf
+	trustme types-grpcio types-grpcio-health-checking types-grpcio-reflection types-protobuf
 
 manifests = constraints.txt $(1:%=%/pyproject.toml)
 pip_install = .venv/bin/python -m pip install --quiet --disable-pip-version-check \

@@ -6,10 +6,12 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import grpc
 
-from ugicm_servicekit.calls import Call
+if TYPE_CHECKING:
+    from ugicm_servicekit.calls import Call
 
 __all__ = ["AUDITED", "AuditLog"]
 
@@ -57,6 +59,3 @@ class AuditLog:
             why,
             before,
         )
-
-
-audit = AuditLog()

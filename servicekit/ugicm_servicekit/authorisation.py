@@ -13,7 +13,7 @@ import grpc
 from ugicm_servicekit.calls import name_caller
 from ugicm_servicekit.errors import CallError, Unauthenticated
 from ugicm_servicekit.handlers import Handler, around
-from ugicm_servicekit.roles import OPEN, Rule, rule_for
+from ugicm_servicekit.roles import OPEN, STREAMED, Rule, rule_for
 from ugicm_servicekit.tokens import Token, TokenFile
 
 __all__ = ["METADATA_KEY", "SCHEME", "Authorisation", "check_item"]
@@ -62,6 +62,9 @@ class Authorisation(grpc.aio.ServerInterceptor):
     ends its streams at their next message: the next request, where the client streams them, so
     that what was accepted before is still answered; else the next response.
 
+    The handlers inside take their requests as streams, of one where a method takes one: ``Shares``
+    sees to it.
+
     Args:
         tokens: that are known.
     """
@@ -89,24 +92,20 @@ class Authorisation(grpc.aio.ServerInterceptor):
             permit = _Permit(token, rule_for(token.caller, method), self._tokens)
         except CallError as error:
             return grpc.stream_stream_rpc_method_handler(_refusing(error, caller))
-        streaming = handler.request_streaming
+        streamed = method in STREAMED
 
         @asynccontextmanager
         async def permitted(requests: Any, context: Any) -> AsyncIterator[Any]:
             name_caller(caller)
             _permit.set(permit)
-            if streaming:
-                yield _while_valid(requests, permit)
-            else:
-                permit.check(requests)
-                yield requests
+            yield _while_valid(requests, permit) if streamed else _checked(requests, permit)
 
         return around(
             handler,
             permitted,
-            before_response=_nothing if streaming else permit.check_token,
+            before_response=_nothing if streamed else permit.check_token,
             request_deserializer=handler.request_deserializer,
-            request_streaming=streaming,
+            request_streaming=True,
         )
 
 
@@ -128,6 +127,12 @@ def _refusing(error: CallError, caller: str) -> Callable[[Any, Any], Awaitable[N
         raise error
 
     return refuse
+
+
+async def _checked(requests: Any, permit: _Permit) -> AsyncIterator[Any]:
+    async for request in requests:
+        permit.check(request)
+        yield request
 
 
 async def _while_valid(requests: Any, permit: _Permit) -> AsyncIterator[Any]:

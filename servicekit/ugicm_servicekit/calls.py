@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 from dataclasses import dataclass, field, replace
 
+from ugicm_servicekit.audit import AuditLog
 from ugicm_servicekit.refusals import Refusals
 
 __all__ = ["Call", "begin_call", "current_call", "name_caller"]
@@ -19,12 +20,14 @@ class Call:
         peer: the address it came from, as gRPC writes it.
         caller: the name on its token; empty without one.
         refusals: where what it is refused is counted.
+        audit: where it is written down that it was not let in.
     """
 
     method: str = ""
     peer: str = ""
     caller: str = ""
     refusals: Refusals = field(default_factory=Refusals, repr=False)
+    audit: AuditLog = field(default_factory=AuditLog, repr=False)
 
 
 _call: contextvars.ContextVar[Call | None] = contextvars.ContextVar("ugicm_call", default=None)

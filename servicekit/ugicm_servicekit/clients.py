@@ -97,10 +97,12 @@ class Clients:
                 retry_after_seconds=_RETRY_SECONDS,
             )
         client.calls += 1
+        before = _client.get()
         _client.set(client)
         try:
             yield
         finally:
+            _client.set(before)
             client.calls -= 1
             if not client.calls:
                 del self._clients[name]

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from grpc_reflection.v1alpha import reflection_pb2
+
 from ugicm.v1 import analytics_pb2, decoder_pb2, encoder_pb2, types_pb2
 from ugicm_codec.views import MACHINE
 from ugicm_servicekit.errors import NotPermitted
 
-__all__ = ["GRANTS", "OPEN", "Caller", "Role", "Rule", "rule_for"]
+__all__ = ["GRANTS", "OPEN", "STREAMED", "Caller", "Role", "Rule", "rule_for"]
 
 
 class Role(enum.Enum):
@@ -126,6 +128,15 @@ GRANTS: Mapping[str, Mapping[Role, Rule]] = MappingProxyType(
         # Off unless it is asked for where tokens are required.
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _ANYBODY,
     }
+)
+
+# Methods whose client streams requests: their servicers check each item.
+STREAMED = frozenset(
+    f"/{service.full_name}/{method.name}"
+    for module in (encoder_pb2, decoder_pb2, analytics_pb2, reflection_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+    if method.client_streaming
 )
 
 # What needs no token: probes and load balancers have none.

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from ugicm.v1.types_pb2 import Failure
 from ugicm_codec import errors as codec_errors
 from ugicm_servicekit import errors
-from ugicm_servicekit.audit import AUDITED, audit
+from ugicm_servicekit.audit import AUDITED, AuditLog
 from ugicm_servicekit.calls import Call, begin_call, current_call
 from ugicm_servicekit.handlers import Handler, around
 from ugicm_servicekit.refusals import Refusals
@@ -97,7 +97,7 @@ def failure_of(error: Exception, table: StatusTable, *, method: str) -> Failure:
         return Failure(code=code.value[0], message="internal error")
     message = _one_line(str(error))
     if code in AUDITED:
-        audit.refused(call, code, message)
+        call.audit.refused(call, code, message)
     else:
         _log.info("%s refused: %s: %s", method, code.name, message)
     failure = Failure(code=code.value[0], message=message)
@@ -131,6 +131,7 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, table: StatusTable, refusals: Refusals) -> None:
         self._table = table
         self._refusals = refusals
+        self._audit = AuditLog()
 
     async def intercept_service(
         self,
@@ -150,7 +151,7 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
 
         @asynccontextmanager
         async def guarded(requests: Any, context: Any) -> AsyncIterator[Any]:
-            begin_call(Call(counted, context.peer(), refusals=self._refusals))
+            begin_call(Call(counted, context.peer(), refusals=self._refusals, audit=self._audit))
             try:
                 yield read(requests)
             except grpc.aio.AbortError:

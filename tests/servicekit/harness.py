@@ -14,12 +14,14 @@ from ugicm.v1.encoder_pb2_grpc import (
     EncoderServiceStub,
     add_EncoderServiceServicer_to_server,
 )
+from ugicm_servicekit.access import Access
 from ugicm_servicekit.channel import connect
 from ugicm_servicekit.server import Server
 from ugicm_servicekit.settings import ServerSettings
 from ugicm_servicekit.status import STATUS, StatusTable
 
 SERVICE = "ugicm.v1.EncoderService"
+NO_ACCESS = Access()
 Handler = Callable[[encoder_pb2.EncodeRequest], Awaitable[encoder_pb2.EncodeResponse]]
 
 
@@ -59,12 +61,14 @@ class Running:
 
 @asynccontextmanager
 async def listening(
-    settings: ServerSettings | None = None, table: StatusTable = STATUS
+    settings: ServerSettings | None = None,
+    table: StatusTable = STATUS,
+    access: Access = NO_ACCESS,
 ) -> AsyncIterator[Running]:
     server = Server(settings or ServerSettings(), table, services=[SERVICE])
     port = await server.listen()
     try:
-        async with connect(f"127.0.0.1:{port}") as channel:
+        async with connect(f"127.0.0.1:{port}", access=access) as channel:
             yield Running(server, port, channel)
     finally:
         await server.close()
@@ -75,8 +79,9 @@ async def encoding(
     handle: Handler = echo,
     settings: ServerSettings | None = None,
     table: StatusTable = STATUS,
+    access: Access = NO_ACCESS,
 ) -> AsyncIterator[Running]:
-    async with listening(settings, table) as running:
+    async with listening(settings, table, access) as running:
         running.server.add(add_EncoderServiceServicer_to_server, Encoder(handle))
         yield running
 
