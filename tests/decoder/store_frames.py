@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -44,3 +46,10 @@ def ask(path: Path, statement: str) -> Any:
     """Return the first value that the store's file answers."""
     with closing(sqlite3.connect(path)) as reader:
         return reader.execute(statement).fetchone()[0]
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what the store does by itself."""
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110 - the store tells nobody
+            await asyncio.sleep(0.01)

@@ -3,8 +3,8 @@
 DecoderError
   x StoreUnusable         the file is no frame store, or a newer decoder wrote it
   + StoreError            the frame store cannot answer
-      x StoreFailed       the disk or the database refused
-      x StoreFull         there is no room for anything new
+      x StoreFailed       the database cannot be read, or is closed
+      x StoreFull         there is no room for anything new, or the disk refuses to write
       x StoreDamaged      the store's file no longer reads as it was written
       x FrameDamaged      a frame's bytes no longer match their checksum
       x FrameNotFound     no frame has the key
@@ -41,11 +41,11 @@ class StoreError(DecoderError):
 
 
 class StoreFailed(StoreError):
-    """The disk or the database refused to read or write."""
+    """The database cannot be read, or is closed."""
 
 
 class StoreFull(StoreError):
-    """There is no room for anything new.
+    """There is no room for anything new, or the disk refuses to write.
 
     Attributes:
         retry_after_seconds: when to try again.

@@ -15,7 +15,6 @@ from ugicm_decoder.store.schema import check, migrate
 
 __all__ = [
     "is_damage",
-    "is_no_room",
     "open_reader",
     "open_writer",
     "transaction",
@@ -25,8 +24,6 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _INCREMENTAL = 2
 
 # The log is copied into the file whenever it has this many pages (16 MiB), and cut to as much.
@@ -94,16 +91,8 @@ def typed(error: sqlite3.Error) -> StoreError:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Tell whether the file's own structure is broken."""
-    return _primary_code(error) in _DAMAGE
-
-
-def is_no_room(error: sqlite3.Error) -> bool:
-    """Tell whether the disk is full, or refuses to write for another reason."""
-    return _primary_code(error) in _NO_ROOM
-
-
-def _primary_code(error: sqlite3.Error) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    primary_code = int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    return primary_code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _let_shrink(db: sqlite3.Connection, path: Path) -> None:

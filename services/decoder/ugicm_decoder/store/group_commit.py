@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from ugicm_decoder.errors import StoreError, StoreFailed
-from ugicm_decoder.store.connections import is_no_room, transaction, typed
+from ugicm_decoder.store.connections import is_damage, transaction, typed
 from ugicm_decoder.store.room import Room
 from ugicm_decoder.store.upkeep import Upkeep
 
@@ -78,8 +78,9 @@ class GroupCommit:
         the group does not notice.
 
         Raises:
-            StoreFull: the disk is full.
-            StoreFailed: the commit failed for another reason, and left nothing behind.
+            StoreFull: the disk is full, or refuses to write; nothing is left behind.
+            StoreDamaged: the database is.
+            StoreFailed: the store is closed.
         """
         if self._closed:
             raise StoreFailed("the frame store is closed")
@@ -129,16 +130,19 @@ class GroupCommit:
                 self._room.measure(self._db)
                 outcomes = [self._outcome(write) for write in writes]
             self._committed(self._db)
-        except sqlite3.Error as failure:
-            error = typed(failure)
-            if is_no_room(failure):
-                error = self._room.refuse(f"the frame store cannot write: {failure}")
+        except (sqlite3.Error, OSError) as failure:
+            error = self._refusal(failure)
             error.__cause__ = failure
         except Exception as mistake:  # noqa: BLE001 - the outermost layer of a thread
             error = mistake
         else:
             return outcomes
         return [error] * len(writes)
+
+    def _refusal(self, failure: sqlite3.Error | OSError) -> StoreError:
+        if isinstance(failure, sqlite3.Error) and is_damage(failure):
+            return typed(failure)
+        return self._room.refuse(f"the frame store cannot write: {failure}")
 
     def _outcome(self, write: _Write[Any]) -> Any:
         try:

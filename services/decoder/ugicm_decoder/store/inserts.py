@@ -32,13 +32,14 @@ def insert_frame(db: sqlite3.Connection, frame: Frame, stored_ns: int, room: Roo
     if removed_gap(db, key) is not None:
         return PutOutcome.DUPLICATE
     room.take(len(frame.stream))
+    position = _next_position(db)
     info = frame.info
     header = (info.version, info.latents_id, info.height, info.width, info.quality_step)
     db.execute(
         f"INSERT INTO frame (position, {RECORD}, sha256, stream) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            _next_position(db),
+            position,
             *key,
             frame.captured_ns,
             stored_ns,
@@ -49,10 +50,10 @@ def insert_frame(db: sqlite3.Connection, frame: Frame, stored_ns: int, room: Roo
         ),
     )
     db.execute(
-        "INSERT INTO camera (name, num_frames, num_bytes) VALUES (?, 1, ?) "
-        "ON CONFLICT (name) DO UPDATE SET "
-        "num_frames = num_frames + 1, num_bytes = num_bytes + excluded.num_bytes",
-        (frame.key.camera, len(frame.stream)),
+        "INSERT INTO camera (name, num_frames, num_bytes, newest_position) VALUES (?, 1, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET num_frames = num_frames + 1, "
+        "num_bytes = num_bytes + excluded.num_bytes, newest_position = excluded.newest_position",
+        (frame.key.camera, len(frame.stream), position),
     )
     return PutOutcome.STORED
 

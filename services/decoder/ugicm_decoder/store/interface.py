@@ -175,7 +175,7 @@ class FrameStore(Protocol):
         """Return what was stored behind ``position``; of all cameras where none is named."""
 
     async def newest_frames(self, position: int, *, cameras: Sequence[str]) -> Events:
-        """Return, of each camera, the last frame stored behind ``position``."""
+        """Return, of each camera, the last frame stored, where that is behind ``position``."""
 
     async def wait_beyond(self, position: int) -> None:
         """Return once something is stored behind ``position``."""

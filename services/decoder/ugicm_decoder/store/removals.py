@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from ugicm_decoder.store.interface import GapReason
@@ -83,9 +82,7 @@ def remove_frames(db: sqlite3.Connection, frames: Sequence[Doomed], removed_ns: 
             "WHERE name = ?",
             (len(gone), sum(one.num_bytes for one in gone), camera),
         )
-        for run in _runs(gone):
-            _widen(db, camera, epoch, run, removed_ns)
-        _join_over_holes(db, camera, epoch, removed_ns)
+        _remember(db, camera, epoch, gone, removed_ns)
 
 
 def remove_old_gaps(db: sqlite3.Connection, recorded_before_ns: int, *, limit: int) -> int:
@@ -110,69 +107,66 @@ def _up_to(num_bytes: int, rows: Iterable[Sequence[Any]]) -> list[Doomed]:
     return chosen
 
 
-def _runs(frames: Iterable[Doomed]) -> Iterator[_Run]:
-    run: _Run | None = None
-    for one in sorted(frames, key=lambda frame: frame.sequence):
-        if run is not None and one.sequence == run.last + 1:
-            run = _Run(run.first, one.sequence, max(run.position, one.position))
-            continue
-        if run is not None:
-            yield run
-        run = _Run(one.sequence, one.sequence, one.position)
-    if run is not None:
-        yield run
+def _remember(
+    db: sqlite3.Connection, camera: str, epoch: int, gone: Sequence[Doomed], removed_ns: int
+) -> None:
+    before = _remembered(db, camera, epoch)
+    removed = {_Run(one.sequence, one.sequence, one.position) for one in gone}
+    after = set(_join_over_holes(db, camera, epoch, _join_touching(before | removed)))
+    db.executemany(
+        "DELETE FROM gap WHERE position = ?", [(run.position,) for run in before - after]
+    )
+    db.executemany(
+        f"INSERT INTO gap (position, {GAP}, recorded_ns) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (run.position, camera, epoch, run.first, run.last, _RETENTION, removed_ns)
+            for run in after - before
+        ],
+    )
 
 
-def _widen(db: sqlite3.Connection, camera: str, epoch: int, run: _Run, removed_ns: int) -> None:
-    """Record a run, as one with the gaps that it touches."""
-    gaps = _removed(db, camera, epoch)
-    touched = [gap for gap in gaps if gap.first - 1 <= run.last and run.first - 1 <= gap.last]
-    _replace(db, camera, epoch, touched, _joined([*touched, run]), removed_ns)
-
-
-def _join_over_holes(db: sqlite3.Connection, camera: str, epoch: int, removed_ns: int) -> None:
-    gaps = _removed(db, camera, epoch)
-    if len(gaps) <= _GAPS_OF_EPOCH:
-        return
-    for pair in pairwise(gaps):
-        between = (camera, epoch, pair[0].last, pair[1].first)
-        stored = db.execute(
-            "SELECT 1 FROM frame WHERE camera = ? AND epoch = ? "
-            "AND sequence > ? AND sequence < ? LIMIT 1",
-            between,
-        ).fetchone()
-        if stored is None:
-            _replace(db, camera, epoch, pair, _joined(pair), removed_ns)
-            return
-
-
-def _removed(db: sqlite3.Connection, camera: str, epoch: int) -> list[_Run]:
+def _remembered(db: sqlite3.Connection, camera: str, epoch: int) -> set[_Run]:
     rows = db.execute(
         "SELECT first_sequence, last_sequence, position FROM gap "
-        "WHERE camera = ? AND epoch = ? AND reason = ? ORDER BY first_sequence",
+        "WHERE camera = ? AND epoch = ? AND reason = ?",
         (camera, epoch, _RETENTION),
     )
-    return [_Run(*row) for row in rows]
+    return {_Run(*row) for row in rows}
 
 
-def _joined(runs: Sequence[_Run]) -> _Run:
-    return _Run(
-        min(run.first for run in runs),
-        max(run.last for run in runs),
-        max(run.position for run in runs),
+def _join_touching(runs: Iterable[_Run]) -> list[_Run]:
+    joined: list[_Run] = []
+    for run in sorted(runs, key=lambda run: run.first):
+        if joined and run.first == joined[-1].last + 1:
+            joined[-1] = _join(joined[-1], run)
+        else:
+            joined.append(run)
+    return joined
+
+
+def _join_over_holes(
+    db: sqlite3.Connection, camera: str, epoch: int, runs: Sequence[_Run]
+) -> list[_Run]:
+    excess = len(runs) - _GAPS_OF_EPOCH
+    joined: list[_Run] = []
+    for run in runs:
+        if joined and excess > 0 and _is_empty(db, camera, epoch, joined[-1], run):
+            joined[-1] = _join(joined[-1], run)
+            excess -= 1
+        else:
+            joined.append(run)
+    return joined
+
+
+def _is_empty(db: sqlite3.Connection, camera: str, epoch: int, below: _Run, above: _Run) -> bool:
+    """Tell whether no frame is stored in the hole between two runs."""
+    stored = db.execute(
+        "SELECT 1 FROM frame WHERE camera = ? AND epoch = ? AND sequence > ? AND sequence < ? "
+        "LIMIT 1",
+        (camera, epoch, below.last, above.first),
     )
+    return stored.fetchone() is None
 
 
-def _replace(
-    db: sqlite3.Connection,
-    camera: str,
-    epoch: int,
-    runs: Sequence[_Run],
-    by: _Run,
-    removed_ns: int,
-) -> None:
-    db.executemany("DELETE FROM gap WHERE position = ?", [(run.position,) for run in runs])
-    db.execute(
-        f"INSERT INTO gap (position, {GAP}, recorded_ns) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (by.position, camera, epoch, by.first, by.last, _RETENTION, removed_ns),
-    )
+def _join(below: _Run, above: _Run) -> _Run:
+    return _Run(below.first, above.last, max(below.position, above.position))

@@ -62,7 +62,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
-    # Retention: what was removed (reason 2) grows in place, and lookups find the gap of a key.
+    # For retention: gaps of removed frames (reason 2) grow, and are looked up by key; the rest is
+    # found by age. A reader of the newest frames need not look at all others.
     (
         "ALTER TABLE gap RENAME TO gap_before",
         """
@@ -85,6 +86,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX gap_by_key ON gap (camera, epoch, reason, first_sequence)",
         "CREATE INDEX gap_by_age ON gap (recorded_ns) WHERE reason <> 2",
         "CREATE INDEX frame_by_age ON frame (stored_ns)",
+        "ALTER TABLE camera ADD COLUMN newest_position INTEGER NOT NULL DEFAULT 0",
+        """
+        UPDATE camera SET newest_position =
+            (SELECT coalesce(max(position), 0) FROM frame WHERE camera = camera.name)
+        """,
     ),
 )
 

@@ -161,7 +161,7 @@ class SqliteFrameStore:
         return await self._read(lambda db: queries.select_events(db, position, cameras, limit))
 
     async def newest_frames(self, position: int, *, cameras: Sequence[str]) -> Events:
-        """Return, of each camera, the last frame stored behind ``position``."""
+        """Return, of each camera, the last frame stored, where that is behind ``position``."""
         return await self._read(lambda db: queries.select_newest_frames(db, position, cameras))
 
     async def wait_beyond(self, position: int) -> None:

@@ -68,11 +68,11 @@ class Upkeep:
         return max(0.0, self._next_look - time.monotonic())
 
     def step(self) -> None:
-        """Do the next bounded part of what is due, if anything is."""
+        """Do the next part of what is due, if it is time to look whether anything is."""
         if self.seconds_to_next():
             return
         try:
-            more = self._remove() or self._give_back()
+            more = self.do_part()
             self._fails = False
         except Exception:  # noqa: BLE001 - a part of the outermost layer of a thread
             if not self._fails:
@@ -80,6 +80,11 @@ class Upkeep:
             self._fails = True
             more = False
         self._next_look = 0.0 if more else time.monotonic() + _SECONDS
+
+    def do_part(self) -> bool:
+        """Do the next part of what is due; return False once nothing more is."""
+        self._bound_log()
+        return self._remove() or self._give_back()
 
     def _remove(self) -> bool:
         now_ns = self._clock_ns()
@@ -112,8 +117,8 @@ class Upkeep:
             self._db.execute(f"PRAGMA incremental_vacuum({_STEP_PAGES})").fetchall()
             self._shrank = True
             return True
-        if self._shrank or self._log_bytes() > _MOST_LOG_BYTES:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if self._shrank:
+            self._empty_log()
             self._shrank = False
         return False
 
@@ -121,8 +126,13 @@ class Upkeep:
         incremental = 2
         return bool(self._db.execute("PRAGMA auto_vacuum").fetchone()[0] == incremental)
 
-    def _log_bytes(self) -> int:
+    def _bound_log(self) -> None:
         try:
-            return self._wal.stat().st_size
+            log_bytes = self._wal.stat().st_size
         except FileNotFoundError:
-            return 0
+            return
+        if log_bytes > _MOST_LOG_BYTES:
+            self._empty_log()
+
+    def _empty_log(self) -> None:
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
