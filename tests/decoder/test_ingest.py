@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.decoder.harness import decoding, frame, request
+from tests.decoder.store_frames import until
 from tests.fake_codec import FakeCodec, picture
 from ugicm.v1 import decoder_pb2 as pb
 from ugicm.v1 import types_pb2 as types
@@ -121,6 +122,60 @@ async def test_a_gap_is_stored_once_and_answered_by_its_first_frame(decoder):
     assert first.key == types.FrameKey(camera="gate", epoch=3, sequence=4)
     assert (first.result, first.decodable) == (pb.INGEST_RESULT_STORED, True)
     assert again.result == pb.INGEST_RESULT_DUPLICATE
+
+
+@pytest.mark.parametrize("reason", [types.GAP_REASON_RETENTION, types.GAP_REASON_DAMAGED])
+async def test_gaps_that_only_the_store_can_know_of_are_invalid(decoder, reason):
+    gap = types.Gap(camera="gate", epoch=1, last_sequence=9, reason=reason)
+    refused, after = await decoder.ingest(gap, frame(STREAM))
+    assert code(refused) == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert after.result == pb.INGEST_RESULT_STORED
+
+
+async def test_a_full_store_answers_when_to_come_back_and_goes_on_reading(tmp_path):
+    async with decoding(tmp_path, max_store_bytes=200_000) as decoder:
+        answers = await decoder.ingest(*(frame(STREAM, sequence=n) for n in range(300)))
+        kept = [answer for answer in answers if answer.HasField("result")]
+        refused = answers[len(kept) :]
+        assert kept
+        assert {code(answer) for answer in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]}
+        assert all(answer.failure.retry_after_seconds == 1 for answer in refused)
+        page = await decoder.stub.ListFrames(pb.ListFramesRequest(camera="gate", page_size=1000))
+        assert [stored.key for stored in page.frames] == [answer.key for answer in kept]
+        (again,) = await decoder.ingest(frame(STREAM))
+        assert again.result == pb.INGEST_RESULT_DUPLICATE
+
+
+async def test_a_frame_that_retention_removed_is_a_duplicate_and_not_found(tmp_path):
+    async with decoding(tmp_path, retention_camera_bytes=len(STREAM)) as decoder:
+        await decoder.ingest(frame(STREAM, sequence=0), frame(STREAM, sequence=1))
+
+        async def is_removed():
+            cameras = await decoder.stub.ListCameras(pb.ListCamerasRequest())
+            return cameras.cameras[0].num_frames == 1
+
+        await until(is_removed)
+        (again,) = await decoder.ingest(frame(STREAM, sequence=0))
+        assert again.result == pb.INGEST_RESULT_DUPLICATE
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await decoder.stub.GetFrame(pb.GetFrameRequest(key=frame(STREAM, sequence=0).key))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert "retention" in caught.value.details()
+
+
+async def test_a_call_that_ends_early_takes_nothing_from_another_one(decoder):
+    leaving, staying = decoder.stub.Ingest(), decoder.stub.Ingest()
+    for number in range(16):
+        await leaving.write(request(frame(STREAM, "yard", number)))
+        await staying.write(request(frame(STREAM, "gate", number)))
+    leaving.cancel()
+    await staying.done_writing()
+    answers = [answer async for answer in staying]
+    assert [answer.result for answer in answers] == [pb.INGEST_RESULT_STORED] * 16
+    again = await decoder.ingest(*(frame(STREAM, "yard", number) for number in range(16)))
+    assert all(answer.HasField("result") for answer in again)
+    page = await decoder.stub.ListFrames(pb.ListFramesRequest(camera="yard"))
+    assert [stored.key.sequence for stored in page.frames] == list(range(16))
 
 
 async def test_cameras_and_frames_are_listed_in_pages(decoder):

@@ -55,6 +55,8 @@ async def test_a_store_of_every_release_opens_with_all_it_held(golden: Path, pat
     ]
     assert [await store.put(again) for again in FRAMES] == [PutOutcome.DUPLICATE] * len(FRAMES)
     assert await store.put_gap(GAP) is PutOutcome.DUPLICATE
+    newest = await store.newest_frames(0, cameras=[])
+    assert [event.position for event in newest.items] == [7, 8]
     assert await store.put(frame(sequence=10)) is PutOutcome.STORED
     assert store.newest_position == len(things) + 1
     await store.close()
@@ -78,7 +80,7 @@ async def test_a_disk_too_full_to_rewrite_a_store_leaves_it_as_large_and_usable(
     store = await SqliteFrameStore.open(path, disk_free=lambda _: 10**9)
     assert await store.put(frame(sequence=10)) is PutOutcome.STORED
     await store.close()
-    assert "1000 bytes are free" in caplog.text
+    assert "it takes 110592 bytes, 1000 are free" in caplog.text
     assert ask(path, "PRAGMA auto_vacuum") == 0
 
 

@@ -52,9 +52,9 @@ async def store(path: Path, disk: Disk) -> AsyncIterator[SqliteFrameStore]:
 
 
 async def test_64_mib_of_the_disk_stay_free(store: SqliteFrameStore, disk: Disk) -> None:
-    disk.free = 64 * MIB + 10_000
+    disk.free = 64 * MIB + 20_000
     assert await store.put(frame(sequence=0, stream=bytes(5000))) is PutOutcome.STORED
-    disk.free = 64 * MIB + 8000
+    disk.free = 64 * MIB + 16_000
     with pytest.raises(StoreFull, match=f"disk has {disk.free} bytes free, of which {64 * MIB}"):
         await store.put(frame(sequence=1, stream=bytes(5000)))
 

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from tests.decoder.harness import decoding, frame
+from tests.decoder.store_frames import until
 from tests.fake_codec import FakeCodec, picture
 from ugicm.v1 import decoder_pb2 as pb
 from ugicm.v1 import types_pb2 as types
@@ -121,6 +122,28 @@ async def test_a_frame_damaged_on_disk_is_data_loss_and_a_gap_in_a_watch(tmp_pat
             camera="gate", epoch=1, reason=types.GAP_REASON_DAMAGED
         )
         assert (await call.read()).stream == STREAM
+        # And once more behind all others, for readers who had the frame already.
+        assert (await call.read()).gap.reason == types.GAP_REASON_DAMAGED
+        call.cancel()
+
+
+async def test_a_cursor_goes_on_over_what_retention_removed_and_is_told_of_it(tmp_path):
+    async with decoding(tmp_path) as decoder:
+        await decoder.ingest(*(frame(STREAM, sequence=number) for number in range(6)))
+        call = watch(decoder)
+        cursor = (await call.read()).cursor
+        call.cancel()
+    async with decoding(tmp_path, retention_camera_bytes=2 * len(STREAM)) as decoder:
+
+        async def is_removed():
+            cameras = await decoder.stub.ListCameras(pb.ListCamerasRequest())
+            return cameras.cameras[0].num_frames == 2
+
+        await until(is_removed)
+        call = watch(decoder, cursor=cursor)
+        gap = (await call.read()).gap
+        assert (gap.reason, gap.last_sequence) == (types.GAP_REASON_RETENTION, 3)
+        assert await sequences(call, 2) == [4, 5]
         call.cancel()
 
 

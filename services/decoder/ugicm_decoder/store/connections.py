@@ -100,16 +100,14 @@ def _let_shrink(db: sqlite3.Connection, path: Path) -> None:
     if db.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
         return
     size, free = path.stat().st_size, shutil.disk_usage(path.parent).free
-    if free < 3 * size:  # the copy, the log, and as much again to spare
-        _log.warning(
-            "%s stays as large as it is: %d bytes are free, rewriting it takes %d",
-            path,
-            free,
-            3 * size,
-        )
-        return
-    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    db.execute("VACUUM")
+    try:
+        if free < 3 * size:  # the copy, the log, and as much again to spare
+            raise OSError(f"it takes {3 * size} bytes, {free} are free")
+        _log.info("rewriting %s once, so that it can shrink: %d bytes", path, size)
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("VACUUM")
+    except (OSError, sqlite3.OperationalError) as error:
+        _log.warning("cannot rewrite %s, which stays as large as it is: %s", path, error)
 
 
 @contextmanager

@@ -37,7 +37,8 @@ class Room:
     def measure(self, db: sqlite3.Connection) -> None:
         """Find out anew how much room there is."""
         free, kept = self._disk_free(), self._limits.min_free_bytes
-        self._left = free - kept
+        # What is stored is written twice: into the log at once, and into the file later.
+        self._left = (free - kept) // 2
         self._reason = f"its disk has {free} bytes free, of which {kept} stay free"
         most = self._limits.max_store_bytes
         if most is not None:
