@@ -41,7 +41,6 @@ def training_loss(
     original: Tensor,
     reconstruction: Tensor,
     bits: Tensor,
-    lambdas: Tensor,
     plan: Plan,
     ms_clip: MsClip | None,
     instances: InstanceMasks | None,
@@ -53,7 +52,6 @@ def training_loss(
         original: ``(N, 3, H, W)`` in [0, 1].
         reconstruction: the same shape, not clamped.
         bits: ``(N,)``.
-        lambdas: ``(N,)``, of the pictures' qualities.
         ms_clip: None where no picture asks for meaning.
         instances: of the pictures that ask for meaning, in the plan's order; None where MS-CLIP has
             no instance term.
@@ -63,7 +61,7 @@ def training_loss(
     squared_error = (reconstruction - original).square().flatten(1).mean(1)
     bits_per_pixel = bits / pixels
     total = plan.rate * bits_per_pixel
-    total = total + plan.distortion * lambdas * _GREY_LEVELS**2 * squared_error
+    total = total + plan.distortion * _GREY_LEVELS**2 * squared_error
     semantic = None
     if ms_clip is not None and len(plan.asking):
         semantic = ms_clip(

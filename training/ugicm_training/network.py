@@ -32,7 +32,7 @@ class Network(nn.Module):
 
     def forward(self, pictures: Tensor, quality: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(N, 3, S, S)``, not clamped, and ``(N,)`` bits, both float32."""
-        frozen = self._trained is Trained.SYNTHESIS
+        frozen = self._trained is not Trained.EVERYTHING
         with torch.no_grad() if frozen else contextlib.nullcontext():
             coded = self.model.encode(pictures, quality, precision=self._precision)
         reconstruction = self.model.synthesise(coded.y_hat, view, precision=self._precision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ugicm_training.errors import BadStart
 from ugicm_training.model import TrainableHyperprior
 from ugicm_training.recipes import Recipe, Stage, Trained
 
@@ -15,9 +16,17 @@ def free(model: TrainableHyperprior, stage: Stage) -> None:
     model.requires_grad_(stage.trained is Trained.EVERYTHING)
     # CompressAI's search for medians is not part of the loss: tables are made without it.
     model.bottleneck.quantiles.requires_grad_(False)
-    synthesis = model.g_s.requires_grad_(True)
+    synthesis = model.g_s
+    if stage.trained is Trained.MACHINE_END:
+        if synthesis.machine is None:
+            raise BadStart(f"stage {stage.name} trains a machine end, and the model has none")
+        synthesis.machine.requires_grad_(True)
+        return
+    synthesis.requires_grad_(True)
     synthesis.embedding.requires_grad_(stage.trains_views)
     synthesis.view_terms.requires_grad_(stage.trains_views)
+    if synthesis.machine is not None:
+        synthesis.machine.requires_grad_(stage.trains_views)
 
 
 def new_optimizer(model: TrainableHyperprior, recipe: Recipe) -> torch.optim.Adam:

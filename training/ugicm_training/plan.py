@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ugicm_training.randomness import Draw, generator_at
-from ugicm_training.recipes import LossWeights, Schedule, Session, Stage, Views
+from ugicm_training.recipes import Schedule, Session, Stage, Views
 
 __all__ = ["Plan", "draw_plan"]
 
@@ -24,7 +24,7 @@ class Plan:
         quality: in [0, 1].
         view: in [0, 1].
         rate: weight of bits per pixel.
-        distortion: weight of the squared error of pixels in grey levels, on top of lambda.
+        distortion: weight of the squared error of pixels in grey levels.
         semantic: weight of MS-CLIP.
         asking: ``(K,)`` int64, the pictures whose ``semantic`` is positive, ascending.
     """
@@ -62,11 +62,20 @@ class Plan:
         return Plan(**moved)
 
 
-def draw_plan(stage: Stage, *, seed: int, index: int, step: int, epoch_steps: int) -> Plan:
+def draw_plan(
+    stage: Stage,
+    *,
+    seed: int,
+    lambda_of: Callable[[Tensor], Tensor],
+    index: int,
+    step: int,
+    epoch_steps: int,
+) -> Plan:
     """Return the plan of one step, over the batches of all devices.
 
     Args:
         seed: of the run.
+        lambda_of: gives lambda, ``(N,)``, for qualities ``(N,)``.
         index: of the stage in the recipe.
         epoch_steps: steps of one pass over the pictures.
     """
@@ -75,6 +84,7 @@ def draw_plan(stage: Stage, *, seed: int, index: int, step: int, epoch_steps: in
     position = (np.arange(stage.batch) + rng.random(stage.batch)) / stage.batch
     lowest, highest = stage.qualities
     quality = lowest + (highest - lowest) * position
+    lambdas = lambda_of(_tensor(quality)).numpy()
     shuffled = rng.permutation(stage.batch)
     view, rate, distortion, semantic = (np.zeros(stage.batch) for _ in range(4))
     for session, slots in _shares(stage, shuffled, step=step, epoch_steps=epoch_steps):
@@ -82,7 +92,8 @@ def draw_plan(stage: Stage, *, seed: int, index: int, step: int, epoch_steps: in
         weights = session.weights
         view[slots] = drawn
         rate[slots] = weights.rate
-        distortion[slots] = _kept_distortion(weights, drawn)
+        whole = lambdas[slots] if weights.distortion is None else weights.distortion
+        distortion[slots] = whole * (1.0 - drawn * (1.0 - weights.machine_distortion))
         semantic[slots] = weights.semantic * drawn
     return Plan.of(
         quality=_tensor(quality),
@@ -111,16 +122,15 @@ def _shares(
 
 
 def _draw_views(views: Views, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    position = (np.arange(count) + rng.random(count)) / count
-    if views is Views.HUMAN:
-        return np.zeros(count)
-    if views is Views.MACHINE:
-        return np.ones(count)
-    if views is Views.ENDS:
-        # Of an odd number, one half more is human or machine by chance.
-        return ((np.arange(count) + rng.integers(2)) % 2).astype(np.float64)
-    return np.clip(3.0 * position - 1.0, 0.0, 1.0)
-
-
-def _kept_distortion(weights: LossWeights, view: NDArray[np.float64]) -> NDArray[np.float64]:
-    return weights.distortion * (1.0 - view * (1.0 - weights.machine_distortion))
+    between, first = rng.random(), rng.integers(6)
+    human, machine = 0.0, 1.0
+    kinds = {
+        Views.HUMAN: [human],
+        Views.MACHINE: [machine],
+        Views.ENDS: [human, machine],
+        Views.BETWEEN: [between],
+        Views.ALL: [human, machine, between],
+    }[views]
+    # Where the number does not divide evenly, it is drawn which kind has a picture more.
+    drawn: NDArray[np.float64] = np.array(kinds)[(first + np.arange(count)) % len(kinds)]
+    return drawn

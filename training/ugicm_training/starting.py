@@ -33,7 +33,8 @@ def first_checkpoint(
         inputs: of the run.
         pictures: that are trained on.
         start: a model file, a bundled model or a checkpoint, with whose parameters the run
-            begins. Sizes, knots, lambdas and quality steps of the recipe give way to its own.
+            begins. Sizes, knots, lambdas and quality steps of the recipe give way to its own; where
+            the recipe's model has two ends and this one has not, both begin with its synthesis.
 
     Raises:
         BadCheckpoint: ``start`` is a damaged checkpoint.
@@ -50,19 +51,20 @@ def first_checkpoint(
     path = Path(start)
     if _is_checkpoint(path):
         old = read_checkpoint(path)
+        model = _with_ends(old.model(), recipe)
         adapted = replace(
             recipe,
-            config=old.recipe.config,
+            config=model.config,
             knots=old.recipe.knots,
             lambdas=old.recipe.lambdas,
             quality_steps=old.recipe.quality_steps,
         )
         origin: dict[str, Any] = {"checkpoint": path.name, "training": old.record}
         return _checkpoint(
-            adapted, inputs, old.model_state, base=old.base, origin=origin, pictures=pictures
+            adapted, inputs, model.state_dict(), base=old.base, origin=origin, pictures=pictures
         )
     loaded = load_start(start)
-    model = loaded.model
+    model = _with_ends(loaded.model, recipe)
     steps = recipe.quality_steps
     if loaded.base is not None:
         steps = len(loaded.base["entropy.gain"])
@@ -79,6 +81,12 @@ def first_checkpoint(
     return _checkpoint(
         adapted, inputs, model.state_dict(), base=loaded.base, origin=origin, pictures=pictures
     )
+
+
+def _with_ends(model: TrainableHyperprior, recipe: Recipe) -> TrainableHyperprior:
+    if recipe.config.two_ended and not model.config.two_ended:
+        return model.with_two_ends()
+    return model
 
 
 def _checkpoint(

@@ -218,10 +218,14 @@ class Trainer:
         with closing(one_ahead(self._pictures.batches(order, first))) as batches:
             for step in range(first, work.steps):
                 if self._must_stop():
-                    return
+                    break
                 terms, norm = self._step(work, next(batches))
                 self._position = replace(self._position, step=step + 1)
                 self._after(work, terms, norm)
+        if not stage.trains_views:
+            self._model.join_ends()
+        if self._position.step < work.steps:
+            return
         self._position = Position(stage=index + 1, step=0)
         self._optimizer = None
         self._save()
@@ -249,6 +253,7 @@ class Trainer:
         plan = draw_plan(
             stage,
             seed=self._recipe.seed,
+            lambda_of=self._model.gains.distortion_weight,
             index=self._position.stage,
             step=step,
             epoch_steps=max(1, self._pictures.count // stage.batch),
@@ -268,7 +273,6 @@ class Trainer:
                 original=batch.pictures,
                 reconstruction=reconstruction,
                 bits=bits,
-                lambdas=self._model.gains.distortion_weight(plan.quality),
                 plan=plan,
                 ms_clip=work.ms_clip,
                 instances=instances,
@@ -314,7 +318,11 @@ class Trainer:
                 self._journal.record(stage.name, step, measures, overall=self._overall())
             if shows or last:
                 self._journal.show(stage.name, step, work.steps, measures, batch=stage.batch)
-        if last or step % recipe.validation_every == 0:
+        validates = last or step % recipe.validation_every == 0
+        if (validates or saves) and not stage.trains_views:
+            # What no gradient reaches would fall behind the human end.
+            self._model.join_ends()
+        if validates:
             self._validate(stage)
         # The checkpoint after a stage's last step is written as the next stage's first.
         if saves and not last:

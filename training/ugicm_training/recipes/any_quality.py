@@ -19,10 +19,10 @@ from ugicm_training.recipes.schema import (
 __all__ = ["baseline", "default", "gpu", "retrofit", "tiny"]
 
 _HUMAN = Session(views=Views.HUMAN, weights=LossWeights())
-_ALL_VIEWS = Session(
-    views=Views.ALL,
-    weights=LossWeights(rate=0.0, machine_distortion=0.5, semantic=4.0),
-)
+# The published code's second stage: squared errors count 0.001 at every quality, MS-CLIP 1.
+_MEANING = LossWeights(rate=0.0, distortion=0.001, semantic=1.0)
+_MACHINE = Session(views=Views.MACHINE, weights=_MEANING)
+_BETWEEN = Session(views=Views.BETWEEN, weights=_MEANING)
 
 
 def default() -> Recipe:
@@ -53,13 +53,15 @@ def default() -> Recipe:
         length=Length(1_800),
         batch=4,
         crop=192,
-        first_rate=2e-4,
-        trained=Trained.SYNTHESIS,
-        sessions=(_ALL_VIEWS,),
+        first_rate=3e-4,
+        trained=Trained.MACHINE_END,
+        sessions=(_MACHINE, _BETWEEN),
     )
     return Recipe(
         name="default",
-        config=Bmshj2018Config(channels=64, latent_channels=96, view_features=256, view_octaves=4),
+        config=Bmshj2018Config(
+            channels=64, latent_channels=96, view_features=256, view_octaves=4, two_ended=True
+        ),
         knots=5,
         lambdas=(0.0016, 0.032),
         quality_steps=101,

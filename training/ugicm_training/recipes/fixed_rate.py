@@ -126,7 +126,7 @@ def published(lambda_: float = _PUBLISHED_LAMBDA) -> Recipe:
             Session(
                 views=Views.ENDS,
                 weights=LossWeights(
-                    rate=0.0, distortion=0.001 / lambda_, machine_distortion=0.0, semantic=1.0
+                    rate=0.0, distortion=0.001, machine_distortion=0.0, semantic=1.0
                 ),
             ),
         ),

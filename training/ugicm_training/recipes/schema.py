@@ -32,6 +32,9 @@ class Trained(Enum):
     EVERYTHING = "everything"
     # Encoder, gains and entropy model stay as they are, and with them every stream.
     SYNTHESIS = "synthesis"
+    # The human view stays as it is, too: of a synthesis with weights for either end of the views,
+    # the machine's alone are trained.
+    MACHINE_END = "machine end"
 
 
 class Views(Enum):
@@ -41,8 +44,11 @@ class Views(Enum):
     MACHINE = "machine"
     # Human for one half of the pictures, machine for the other.
     ENDS = "ends"
-    # A third human, a third machine, a third evenly between, so that the whole range means
-    # something (the published recipe draws the two ends alone).
+    # One view of all in [0, 1] for the whole batch: each view costs a pass of a synthesis that has
+    # weights for either end.
+    BETWEEN = "between"
+    # A third human, a third machine, a third between, so that the whole range means something
+    # (the published recipe draws the two ends alone).
     ALL = "all"
 
 
@@ -74,20 +80,20 @@ class Length:
 class LossWeights:
     """How much the terms of one picture's loss count.
 
-    For view v the loss is, with squared errors in grey levels (0 to 255)::
+    For view v the loss is, with MSE in squared grey levels (0 to 255)::
 
-        rate * bpp + distortion * lambda * MSE * (1 - v * (1 - machine_distortion))
+        rate * bpp + distortion * MSE * (1 - v * (1 - machine_distortion))
                    + semantic * v * MS-CLIP
 
     Attributes:
         rate: of bits per pixel; 0 where nothing that decides bits is trained.
-        distortion: of the squared error, on top of lambda.
+        distortion: of the squared error; None is the lambda of the picture's quality.
         machine_distortion: share of the squared error that the machine view keeps.
         semantic: of MS-CLIP (Eq. 7) in the machine view; 0 asks no teacher.
     """
 
     rate: float = 1.0
-    distortion: float = 1.0
+    distortion: float | None = None
     machine_distortion: float = 1.0
     semantic: float = 0.0
 
