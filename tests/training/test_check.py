@@ -154,6 +154,7 @@ def test_the_command_fails_where_the_check_does(photos, tmp_path, monkeypatch, c
         (["PHOTOS/scene.png", "PHOTOS"], 1, "scene.png is no model file"),
         (["default", "EMPTY"], 1, "no picture of at least 64 pixels"),
         (["default", "absent"], 2, "'absent' does not exist"),
+        (["default", "PHOTOS", "--checkpoint", "PHOTOS/scene.png"], 1, "is no checkpoint"),
     ],
 )
 def test_bad_input_is_one_line(arguments, code, message, photos, tmp_path, monkeypatch, capsys):

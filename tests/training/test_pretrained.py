@@ -16,7 +16,7 @@ from ugicm_codec.models.modelfile import latents_id_of, read_model_file, seriali
 from ugicm_training.bottleneck import fit_bottleneck
 from ugicm_training.errors import BadStart
 from ugicm_training.export import export_model
-from ugicm_training.fixed_point import from_fixed_point, to_fixed_point
+from ugicm_training.fixed_point import Calibration, from_fixed_point, to_fixed_point
 from ugicm_training.model import TrainableHyperprior
 from ugicm_training.pretrained import codes_as, load_start
 from ugicm_training.tables import hyper_tables
@@ -165,10 +165,10 @@ def test_a_network_comes_back_from_fixed_point_and_goes_there_again():
     with torch.no_grad():
         # A map of the real ones' size: scales, not only numbers around zero.
         h_s[4].bias.add_(1.0)
-        layers = to_fixed_point(h_s, [z], torch.zeros(8), headroom=2.0)
+        layers = to_fixed_point(h_s, [Calibration(z, 2.0)], torch.zeros(8))
         from_fixed_point(layers, back)
         assert torch.allclose(h_s(z), back(z), atol=2e-3)
-        again = to_fixed_point(back, [z], torch.zeros(8), headroom=2.0)
+        again = to_fixed_point(back, [Calibration(z, 2.0)], torch.zeros(8))
         twice = HyperSynthesis(TINY)
         from_fixed_point(again, twice)
         assert torch.allclose(back(z), twice(z), atol=1e-3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 import torch
@@ -11,17 +13,18 @@ from torch import Tensor
 from ugicm_codec.models.modelfile import ENTROPY_PREFIX, serialise_model
 from ugicm_training.constraints import effective_state
 from ugicm_training.data import PhotoSet
-from ugicm_training.fixed_point import to_fixed_point
+from ugicm_training.fixed_point import Calibration, to_fixed_point
 from ugicm_training.model import TrainableHyperprior
 from ugicm_training.pretrained import codes_as
 from ugicm_training.tables import gaussian_tables, hyper_tables
 
-__all__ = ["calibration_crops", "export_model"]
+__all__ = ["calibration_crops", "export_model", "export_record"]
 
 _CALIBRATION_PICTURES = 32
 
 # Activations may exceed the largest seen in calibration by this factor before they saturate. Drawn
-# hyper-latents know nothing of how channels go together: more room, at a bit or two of resolution.
+# hyper-latents know nothing of how channels go together, which makes photographs' activations up
+# to five times as large; they are there so that dull pictures do not calibrate for dull ones alone.
 _HEADROOM = 2.0
 _HEADROOM_OF_DRAWN = 8.0
 _DRAWN_PICTURES = 32
@@ -55,8 +58,8 @@ def export_model(
 
     Args:
         calibration: ``(N, 3, H, W)`` pictures in [0, 1], sides multiples of 64, from which the
-            fixed-point activations get their scales; None draws hyper-latents from the entropy
-            model instead.
+            fixed-point activations get their range, beside hyper-latents drawn from the entropy
+            model; None leaves it to those.
         quality_steps: points on the rate range.
         training: the record that stands in the file, JSON.
         base: tensors of the model file that training started from. Where encoder and entropy
@@ -71,17 +74,32 @@ def export_model(
     return serialise_model(tensors | coding, model.config, training)
 
 
+def export_record(calibration: PhotoSet, commit: str | None) -> dict[str, Any]:
+    """Return what a training record says of the export: pictures, versions, and the commit."""
+    packages = ("ugicm-training", "ugicm-codec", "torch", "compressai", "numpy")
+    return {
+        "calibration": {
+            "pictures": min(len(calibration.names), _CALIBRATION_PICTURES),
+            "digest": calibration.digest,
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{package: metadata.version(package) for package in packages},
+        },
+        "commit": commit,
+    }
+
+
 def _coding_tensors(
     model: TrainableHyperprior, calibration: Tensor | None, quality_steps: int
 ) -> dict[str, Tensor]:
     gain, inverse_gain = model.gains(torch.linspace(0.0, 1.0, quality_steps))
     entropy = {"gain": gain, "inverse_gain": inverse_gain}
     offsets = model.hyper_offsets()
-    if calibration is None:
-        hyper_latents, headroom = _drawn_hyper_latents(model), _HEADROOM_OF_DRAWN
-    else:
-        hyper_latents, headroom = _hyper_latents(model, calibration), _HEADROOM
-    entropy |= to_fixed_point(model.h_s, hyper_latents, offsets, headroom=headroom)
+    met = [Calibration(each, _HEADROOM_OF_DRAWN) for each in _drawn_hyper_latents(model)]
+    if calibration is not None:
+        met += [Calibration(each, _HEADROOM) for each in _hyper_latents(model, calibration)]
+    entropy |= to_fixed_point(model.h_s, met, offsets)
     for prefix, tables in (
         ("latent_tables.", gaussian_tables()),
         ("hyper_tables.", hyper_tables(model.bottleneck, offsets)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from ugicm_codec.models.bmshj2018 import HyperSynthesis
 from ugicm_codec.models.layers import output_phases
 from ugicm_training.tables import scale_boundaries
 
-__all__ = ["from_fixed_point", "to_fixed_point"]
+__all__ = ["Calibration", "from_fixed_point", "to_fixed_point"]
 
 # Singular values below this share of the largest one are noise of rounding.
 _LEAST_SHARE = 1e-4
@@ -22,20 +23,32 @@ _LEAST_SHARE = 1e-4
 _THRESHOLD_TOLERANCE = 1e-3
 
 
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What the exact network will meet.
+
+    Attributes:
+        hyper_latents: integers, ``(N, C, a, b)``.
+        headroom: by which factor activations may exceed those of ``hyper_latents``.
+    """
+
+    hyper_latents: Tensor
+    headroom: float
+
+
 @torch.no_grad()
 def to_fixed_point(
-    h_s: HyperSynthesis, hyper_latents: Sequence[Tensor], offsets: Tensor, *, headroom: float
+    h_s: HyperSynthesis, calibration: Sequence[Calibration], offsets: Tensor
 ) -> dict[str, Tensor]:
     """Return the layers and thresholds of the exact network, as they stand in a model file.
 
     Args:
         h_s: takes integers plus ``offsets``; the exact network takes the integers, and has what
             the offsets add inside a picture in its first biases.
-        hyper_latents: integers, ``(N, C, a, b)`` each, from which the activations get their range.
+        calibration: from which the activations get their range; at least one.
         offsets: ``(C,)``.
-        headroom: by which factor activations may exceed the largest seen before they saturate.
     """
-    activations = [x + offsets[:, None, None] for x in hyper_latents]
+    activations = [each.hyper_latents + offsets[:, None, None] for each in calibration]
     activation_bits = 0
     exported: dict[str, Tensor] = {}
     layers = _layers(h_s)
@@ -50,8 +63,10 @@ def to_fixed_point(
         sum_bits = weight_bits + activation_bits
         activations = [torch.relu(layer(x)) for x in activations]
         last = index == len(layers) - 1
-        largest = max(float(x.max()) for x in activations)
-        activation_bits = 0 if last else _bits_below(ACTIVATION_LIMIT, headroom * largest)
+        largest = max(
+            each.headroom * float(x.max()) for each, x in zip(calibration, activations, strict=True)
+        )
+        activation_bits = 0 if last else _bits_below(ACTIVATION_LIMIT, largest)
         # Products can only be rounded down to activations, never spread out.
         activation_bits = min(activation_bits, sum_bits)
         prefix = f"layers.{index}."

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ugicm_training.check import CheckResult, check_export
+from ugicm_training.checkpoints import read_checkpoint
 from ugicm_training.commands.options import READABLE
 from ugicm_training.data import load_photos
 from ugicm_training.pretrained import load_start
@@ -25,18 +26,26 @@ _LAMBDAS = (1.0, 1.0)
 @click.command()
 @click.argument("model")
 @click.argument("photos", type=READABLE)
-def check(model: str, photos: Path) -> None:
+@click.option(
+    "--checkpoint",
+    type=READABLE,
+    help="That MODEL was exported from; without it, the float model is made of MODEL itself.",
+)
+def check(model: str, photos: Path, checkpoint: Path | None) -> None:
     """Compare MODEL, a file or a bundled name, with its float model on PHOTOS.
 
     Streams must have the float model's estimated size within 0.5 % + 64 bytes, latents must be
     the same on every device, thread count and exact product, and no activation may saturate.
-    Exits with 1 where that is not so. The float model is made of MODEL itself.
+    Exits with 1 where that is not so.
 
-    Example: ugicm-train check model.safetensors photos/
+    Example: ugicm-train check model.safetensors photos/ --checkpoint run.pt
     """
-    start = load_start(model, lambdas=_LAMBDAS)
+    if checkpoint is None:
+        float_model = load_start(model, lambdas=_LAMBDAS).model
+    else:
+        float_model = read_checkpoint(checkpoint).model()
     pictures = load_photos(photos, minimum_side=_MINIMUM_SIDE).pictures
-    result = check_export(model, start.model, pictures)
+    result = check_export(model, float_model, pictures)
     _print(result)
     sys.exit(0 if result.passed else 1)
 

@@ -9,7 +9,7 @@ import click
 from ugicm_training.checkpoints import read_checkpoint
 from ugicm_training.commands.options import PATH, READABLE
 from ugicm_training.data import load_photos
-from ugicm_training.export import calibration_crops, export_model
+from ugicm_training.export import calibration_crops, export_model, export_record
 from ugicm_training.files import write_file
 
 __all__ = ["export"]
@@ -19,7 +19,8 @@ __all__ = ["export"]
 @click.argument("checkpoint", type=READABLE)
 @click.argument("photos", type=READABLE)
 @click.option("-o", "--output", type=PATH, required=True, help="Model file to write.")
-def export(checkpoint: Path, photos: Path, output: Path) -> None:
+@click.option("--commit", help="Of the source that trained it, for the record.")
+def export(checkpoint: Path, photos: Path, output: Path, commit: str | None) -> None:
     """Write CHECKPOINT as a model file, calibrated on PHOTOS.
 
     Example: ugicm-train export run.pt photos/ -o model.safetensors
@@ -30,7 +31,7 @@ def export(checkpoint: Path, photos: Path, output: Path) -> None:
         run.model(),
         calibration=calibration_crops(pictures),
         quality_steps=run.recipe.quality_steps,
-        training=run.record,
+        training=run.record | {"export": export_record(pictures, commit)},
         base=run.base,
     )
     write_file(output, data)

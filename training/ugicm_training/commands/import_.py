@@ -23,8 +23,8 @@ _MINIMUM_SIDE = 64
 @click.option(
     "--calibration",
     type=READABLE,
-    help="Pictures from which the fixed-point activations get their range; without them it "
-    "follows from the entropy model, with a bit or two less of resolution.",
+    help="Pictures from which the fixed-point activations get their range, beside what the "
+    "entropy model expects.",
 )
 @click.option(
     "--lambda",
