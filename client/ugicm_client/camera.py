@@ -14,6 +14,7 @@ from ugicm_client.outbox import Outbox, Turn
 from ugicm_client.pictures import Pixels
 from ugicm_client.retries import Retries
 from ugicm_client.wire import picture_to_wire
+from ugicm_servicekit.access import Access
 from ugicm_servicekit.wire import FrameKey, key_from_wire, key_to_wire, nanoseconds_to_wire
 
 __all__ = ["CameraClient", "SentFrame"]
@@ -41,8 +42,10 @@ class CameraClient(ServiceClient):
 
     service = "encoder"
 
-    def __init__(self, address: str, *, timeout_seconds: float = 120.0) -> None:
-        super().__init__(address, timeout_seconds=timeout_seconds)
+    def __init__(
+        self, address: str, *, timeout_seconds: float = 120.0, access: Access | None = None
+    ) -> None:
+        super().__init__(address, timeout_seconds=timeout_seconds, access=access)
         self._stub = encoder_pb2_grpc.EncoderServiceStub(self._channel)
 
     async def encode(

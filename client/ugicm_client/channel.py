@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from ugicm_client.errors import ServiceError, ServiceRefused, ServiceUnavailable
+from ugicm_servicekit.access import Access
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.errors import BadAnswer
 
@@ -46,14 +47,20 @@ class ServiceClient:
     Args:
         address: ``host:port``.
         timeout_seconds: for one answer; calls that stream have no limit.
+        access: what to show to be let in; plaintext without a token if not given.
+
+    Raises:
+        BadSettings: what ``access`` says cannot be used, or would show a token to others.
     """
 
     service: ClassVar[str]
 
-    def __init__(self, address: str, *, timeout_seconds: float = 120.0) -> None:
+    def __init__(
+        self, address: str, *, timeout_seconds: float = 120.0, access: Access | None = None
+    ) -> None:
         self.address = address
         self._timeout_seconds = timeout_seconds
-        self._channel = open_channel(address)
+        self._channel = open_channel(address, access=access or Access())
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ from ugicm.v1 import decoder_pb2, decoder_pb2_grpc, types_pb2
 from ugicm_client.channel import ServiceClient
 from ugicm_client.errors import ServiceRefused
 from ugicm_codec.limits import Limits
+from ugicm_servicekit.access import Access
 from ugicm_servicekit.decoded import Decoded, assemble
 from ugicm_servicekit.wire import FrameKey, key_to_wire, view_to_wire
 
@@ -21,14 +22,20 @@ class OperatorClient(ServiceClient):
         address: ``host:port``.
         timeout_seconds: for one answer.
         limits: bounds on the pictures it may send.
+        access: what to show to be let in; plaintext without a token if not given.
     """
 
     service = "decoder"
 
     def __init__(
-        self, address: str, *, timeout_seconds: float = 120.0, limits: Limits | None = None
+        self,
+        address: str,
+        *,
+        timeout_seconds: float = 120.0,
+        limits: Limits | None = None,
+        access: Access | None = None,
     ) -> None:
-        super().__init__(address, timeout_seconds=timeout_seconds)
+        super().__init__(address, timeout_seconds=timeout_seconds, access=access)
         self._limits = limits or Limits()
         self._stub = decoder_pb2_grpc.DecoderServiceStub(self._channel)
 

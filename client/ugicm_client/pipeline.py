@@ -9,6 +9,7 @@ from ugicm_client.channel import ServiceClient
 from ugicm_client.pictures import Pixels
 from ugicm_client.wire import picture_to_wire
 from ugicm_codec.views import MACHINE
+from ugicm_servicekit.access import Access
 from ugicm_servicekit.wire import FrameKey, key_to_wire, view_to_wire
 
 __all__ = ["PipelineClient"]
@@ -19,8 +20,10 @@ class PipelineClient(ServiceClient):
 
     service = "analytics"
 
-    def __init__(self, address: str, *, timeout_seconds: float = 120.0) -> None:
-        super().__init__(address, timeout_seconds=timeout_seconds)
+    def __init__(
+        self, address: str, *, timeout_seconds: float = 120.0, access: Access | None = None
+    ) -> None:
+        super().__init__(address, timeout_seconds=timeout_seconds, access=access)
         self._stub = analytics_pb2_grpc.AnalyticsServiceStub(self._channel)
 
     async def analyzers(self) -> list[analytics_pb2.Analyzer]:

@@ -11,8 +11,9 @@ import hmac
 import logging
 import re
 import secrets
+import sys
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,15 @@ from ugicm_servicekit.files import Watched
 from ugicm_servicekit.roles import Caller, Role
 from ugicm_servicekit.wire import check_camera
 
-__all__ = ["Token", "TokenFile", "entry_of", "hash_token", "new_token", "read_tokens"]
+__all__ = [
+    "Token",
+    "TokenFile",
+    "check_caller",
+    "entry_of",
+    "hash_token",
+    "new_token",
+    "read_tokens",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +40,11 @@ _PREFIX = "ugicm_"
 _NUM_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# How many cameras a token lists; those of other roles list none.
+_CAMERAS_OF = {
+    Role.CAMERA: (1, 1, "exactly one camera"),
+    Role.ENCODER: (1, sys.maxsize, "at least one camera"),
+}
 _FIELDS = {"name", "role", "cameras", "sha256", "expires"}
 
 
@@ -63,6 +77,27 @@ def entry_of(token: Token) -> str:
     if token.expires is not None:
         lines.append(f"expires = {token.expires.isoformat(timespec='seconds')}")
     return "\n".join(lines) + "\n"
+
+
+def check_caller(caller: Caller) -> None:
+    """Refuse a caller that no token can name.
+
+    Raises:
+        ValueError: the name is wrong, or cameras are listed that the role has none of, or too few.
+        BadRequest: a camera's name is wrong.
+    """
+    if _NAME.fullmatch(caller.name) is None:
+        raise ValueError(
+            "name is 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', "
+            f"got {caller.name[:140]!r}"
+        )
+    for camera in caller.cameras:
+        check_camera(camera)
+    least, most, expected = _CAMERAS_OF.get(caller.role, (0, 0, "no cameras"))
+    if not least <= len(caller.cameras) <= most:
+        raise ValueError(
+            f"a token of role {caller.role.value} lists {expected}, got {sorted(caller.cameras)}"
+        )
 
 
 def read_tokens(path: Path) -> list[Token]:
@@ -169,40 +204,19 @@ def _token(entry: Any) -> Token:
         raise ValueError(f"expected a table, got {entry!r}")
     if unknown := entry.keys() - _FIELDS:
         raise ValueError(f"{', '.join(sorted(unknown))} is not a field of a token")
-    name = _text(entry, "name", _NAME, "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-'")
-    sha256 = _text(entry, "sha256", _SHA256, "64 lower-case hexadecimal digits")
+    name, sha256, cameras = entry.get("name"), entry.get("sha256"), entry.get("cameras", [])
+    if not isinstance(name, str):
+        raise ValueError(f"name is a text, got {name!r}")
+    if not isinstance(sha256, str) or _SHA256.fullmatch(sha256) is None:
+        raise ValueError(f"sha256 is 64 lower-case hexadecimal digits, got {sha256!r}")
     roles = [role.value for role in Role]
     if entry.get("role") not in roles:
         raise ValueError(f"role is one of {', '.join(roles)}, got {entry.get('role')!r}")
-    role = Role(entry["role"])
+    if not isinstance(cameras, list) or not all(isinstance(camera, str) for camera in cameras):
+        raise ValueError(f"cameras is a list of names, got {cameras!r}")
     expires = entry.get("expires")
     if expires is not None and not (isinstance(expires, datetime) and expires.tzinfo):
         raise ValueError(f"expires is a time with its offset, such as Z, got {expires!r}")
-    caller = Caller(name, role, _cameras(role, entry.get("cameras", [])))
+    caller = Caller(name, Role(entry["role"]), frozenset(cameras))
+    check_caller(caller)
     return Token(caller, bytes.fromhex(sha256), expires)
-
-
-def _text(entry: Mapping[str, Any], field: str, pattern: re.Pattern[str], expected: str) -> str:
-    value = entry.get(field)
-    if not isinstance(value, str) or pattern.fullmatch(value) is None:
-        raise ValueError(f"{field} is {expected}, got {value!r}")
-    return value
-
-
-def _cameras(role: Role, names: Any) -> frozenset[str]:
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"cameras is a list of names, got {names!r}")
-    for name in names:
-        check_camera(name)
-    expected = {Role.CAMERA: "exactly one camera", Role.ENCODER: "at least one camera"}
-    if role is Role.CAMERA:
-        is_right = len(names) == 1
-    elif role is Role.ENCODER:
-        is_right = len(names) >= 1
-    else:
-        is_right = not names
-    if not is_right:
-        raise ValueError(
-            f"a token of role {role.value} lists {expected.get(role, 'no cameras')}, got {names}"
-        )
-    return frozenset(names)

@@ -23,6 +23,7 @@ from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
 from ugicm_decoder.main import SERVICE, serve
 from ugicm_decoder.settings import DecoderSettings
 from ugicm_decoder.status import DECODER_STATUS
+from ugicm_servicekit.access import Access
 from ugicm_servicekit.channel import connect
 from ugicm_servicekit.logs import LogFormat, LogLevel, configure_logging
 from ugicm_servicekit.models import Models
@@ -53,14 +54,14 @@ class Running:
 
 
 @asynccontextmanager
-async def decoding(path, *codecs, **settings):
+async def decoding(path, *codecs, access=Access(), **settings):  # noqa: B008 - it is frozen
     """Serve from a store under ``path``, by a ``FakeCodec`` where no codec is given."""
     chosen = DecoderSettings(**{"port": 0, "store": path / "frames.sqlite", **settings})
     server = Server(chosen, DECODER_STATUS, services=[SERVICE])
     port = await server.listen()
     serving = asyncio.create_task(serve(chosen, server, Models(codecs or [FakeCodec()])))
     try:
-        async with connect(f"127.0.0.1:{port}") as channel:
+        async with connect(f"127.0.0.1:{port}", access=access) as channel:
             await ready(channel)
             yield Running(server, serving, port, channel)
     finally:

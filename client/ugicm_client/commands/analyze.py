@@ -17,6 +17,7 @@ from ugicm_codec.bitstream import MAGIC
 if TYPE_CHECKING:
     from ugicm.v1.analytics_pb2 import Analysis
     from ugicm_client.pictures import Pixels
+    from ugicm_servicekit.access import Access
     from ugicm_servicekit.wire import FrameKey
 
 __all__ = ["analyze"]
@@ -43,6 +44,7 @@ def analyze(
     view: float,
     server: str,
     wait: float,
+    access: Access,
     as_json: bool,
 ) -> int:
     """Show what the analytics service finds.
@@ -52,7 +54,9 @@ def analyze(
     """
     import asyncio
 
-    return asyncio.run(_analyze(inputs, analyzers, minimum_score, view, server, wait, as_json))
+    return asyncio.run(
+        _analyze(inputs, analyzers, minimum_score, view, server, wait, access, as_json)
+    )
 
 
 async def _analyze(
@@ -62,13 +66,14 @@ async def _analyze(
     view: float,
     server: str,
     wait: float,
+    access: Access,
     as_json: bool,
 ) -> int:
     from ugicm_client.pictures import SUFFIXES
     from ugicm_client.pipeline import PipelineClient
 
     paths = expand(inputs, SUFFIXES | {".ugi"})
-    async with PipelineClient(server) as client:
+    async with PipelineClient(server, access=access) as client:
         await client.until_serving(wait)
         with working("analyzing", len(paths)) as work:
             for path in paths:

@@ -18,6 +18,7 @@ from ugicm_client.errors import ServiceError, ServiceUnavailable
 if TYPE_CHECKING:
     from ugicm.v1.encoder_pb2 import EncodeResponse
     from ugicm_client.camera_state import CameraState
+    from ugicm_servicekit.access import Access
     from ugicm_servicekit.wire import FrameKey
 
 __all__ = ["camera"]
@@ -75,6 +76,7 @@ def camera(
     name: str,
     server: str,
     wait: float,
+    access: Access,
     fps: float | None,
     quality: int | None,
     max_bytes: int | None,
@@ -103,7 +105,7 @@ def camera(
             chosen = f"{source.resolve()} at {fps} fps" if fps else str(source.resolve())
             state = opened.enter_context(CameraState.open(state_path, camera=name, source=chosen))
         return asyncio.run(
-            _send(source, name, server, wait, fps, rate, model, loop, state, as_json)
+            _send(source, name, server, wait, access, fps, rate, model, loop, state, as_json)
         )
 
 
@@ -112,6 +114,7 @@ async def _send(
     name: str,
     server: str,
     wait: float,
+    access: Access,
     fps: float | None,
     rate: options.Rate,
     model: str,
@@ -148,7 +151,7 @@ async def _send(
 
     total = None if loop or fps or state else count_frames(source)
     with working("sending", total) as work:
-        async with CameraClient(server) as client:
+        async with CameraClient(server, access=access) as client:
             await client.until_serving(wait)
             sent_frames = client.stream(
                 images(),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from ugicm_codec.errors import BadView
 from ugicm_codec.views import PRESETS, parse_view
+
+if TYPE_CHECKING:
+    from ugicm_servicekit.access import Access
 
 __all__ = [
     "NamedView",
@@ -147,9 +153,10 @@ _ADDRESS_OF = {
 
 
 def server_options(service: str) -> Callable[[F], F]:
-    """Add ``--server``, the address of one of the three services, and ``--wait``."""
+    """Add ``--server``, the address of one of the three services, ``--wait``, and ``access``."""
 
     def add(command: F) -> F:
+        command = _access_options(command)
         command = click.option(
             "--wait",
             type=click.FloatRange(min=0),
@@ -167,3 +174,70 @@ def server_options(service: str) -> Callable[[F], F]:
         )(command)
 
     return add
+
+
+def _access_options(command: F) -> F:
+    """Add what a service may want to see; the command gets it as ``access``."""
+
+    @functools.wraps(command)
+    def with_access(
+        *arguments: Any,
+        tls: bool,
+        tls_ca: Path | None,
+        tls_cert: Path | None,
+        tls_key: Path | None,
+        token_file: Path | None,
+        **options: Any,
+    ) -> Any:
+        access = _access(tls, tls_ca, tls_cert, tls_key, token_file)
+        return command(*arguments, access=access, **options)
+
+    decorated: Any = with_access
+    for flag, meaning in reversed(
+        (
+            (
+                "--tls-ca",
+                "Authorities of the server's certificate; the system's if not given.",
+            ),
+            ("--tls-cert", "Certificate chain to show to the server, PEM."),
+            ("--tls-key", "Its private key, PEM."),
+            ("--token-file", "File that holds a token; or the variable UGICM_TOKEN holds it."),
+        )
+    ):
+        decorated = click.option(
+            flag,
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            envvar="UGICM_" + flag.removeprefix("--").replace("-", "_").upper(),
+            show_envvar=True,
+            help=meaning,
+        )(decorated)
+    tls_option = click.option(
+        "--tls",
+        is_flag=True,
+        envvar="UGICM_TLS",
+        show_envvar=True,
+        help="Connect by TLS; implied by the files below.",
+    )
+    return cast("F", tls_option(decorated))
+
+
+def _access(
+    tls: bool,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    token_file: Path | None,
+) -> Access:
+    from ugicm_servicekit.access import Access
+    from ugicm_servicekit.settings import Transport
+
+    return Access(
+        transport=Transport.TLS if tls else Transport.PLAINTEXT,
+        ca=tls_ca,
+        cert=tls_cert,
+        key=tls_key,
+        token_file=token_file,
+        # Never an option: arguments are seen by everybody on the machine.
+        token=os.environ.get("UGICM_TOKEN") or None,
+    )

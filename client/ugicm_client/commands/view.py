@@ -17,6 +17,7 @@ from ugicm_client.errors import ClientError
 if TYPE_CHECKING:
     from ugicm.v1.decoder_pb2 import Camera, StoredFrame
     from ugicm_client.operator import OperatorClient
+    from ugicm_servicekit.access import Access
 
 __all__ = ["view"]
 
@@ -40,6 +41,7 @@ def view(
     newest: int | None,
     server: str,
     wait: float,
+    access: Access,
     views: tuple[options.NamedView, ...],
     file_format: str,
     force: bool,
@@ -55,15 +57,20 @@ def view(
     import asyncio
 
     files = ViewFiles(output, views, file_format, force, as_json)
-    return asyncio.run(_view(server, wait, targets, newest, files))
+    return asyncio.run(_view(server, wait, access, targets, newest, files))
 
 
 async def _view(
-    server: str, wait: float, targets: tuple[str, ...], newest: int | None, files: ViewFiles
+    server: str,
+    wait: float,
+    access: Access,
+    targets: tuple[str, ...],
+    newest: int | None,
+    files: ViewFiles,
 ) -> int:
     from ugicm_client.operator import OperatorClient
 
-    async with OperatorClient(server) as client:
+    async with OperatorClient(server, access=access) as client:
         await client.until_serving(wait)
         if files.output is not None:
             return await _save(client, targets, newest, files)

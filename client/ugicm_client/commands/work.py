@@ -10,17 +10,21 @@ import click
 
 from ugicm_client.errors import ClientError
 from ugicm_codec.errors import CodecError
+from ugicm_servicekit.redaction import redact
 
 __all__ = ["Work", "complain", "working"]
 
 
 def complain(error: BaseException, *, about: str = "") -> None:
-    """Print an error as one line on standard error, with what it is about in front."""
+    """Print an error as one line on standard error, with what it is about in front.
+
+    Secrets are struck out: a camera's address may hold its password.
+    """
     if isinstance(error, OSError) and error.filename is not None:
         message = f"{error.filename}: {error.strerror}"
     else:
         message = f"{about}: {error}" if about else str(error)
-    click.echo(f"ugicm: {' '.join(message.split())}", err=True)
+    click.echo(redact(f"ugicm: {' '.join(message.split())}"), err=True)
 
 
 class Work:
