@@ -124,12 +124,18 @@ async def test_a_gap_is_stored_once_and_answered_by_its_first_frame(decoder):
     assert again.result == pb.INGEST_RESULT_DUPLICATE
 
 
-@pytest.mark.parametrize("reason", [types.GAP_REASON_RETENTION, types.GAP_REASON_DAMAGED])
-async def test_gaps_that_only_the_store_can_know_of_are_invalid(decoder, reason):
-    gap = types.Gap(camera="gate", epoch=1, last_sequence=9, reason=reason)
+async def test_a_gap_that_only_the_store_can_know_of_is_invalid(decoder):
+    gap = types.Gap(camera="gate", epoch=1, last_sequence=9, reason=types.GAP_REASON_RETENTION)
     refused, after = await decoder.ingest(gap, frame(STREAM))
     assert code(refused) == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert after.result == pb.INGEST_RESULT_STORED
+
+
+@pytest.mark.parametrize("reason", [types.GAP_REASON_SPOOL_FULL, types.GAP_REASON_DAMAGED])
+async def test_gaps_of_an_encoders_spool_are_stored(decoder, reason):
+    gap = types.Gap(camera="gate", epoch=1, last_sequence=9, reason=reason)
+    (answer,) = await decoder.ingest(gap)
+    assert answer.result == pb.INGEST_RESULT_STORED
 
 
 async def test_a_full_store_answers_when_to_come_back_and_goes_on_reading(tmp_path):

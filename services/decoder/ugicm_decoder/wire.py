@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ugicm.v1 import decoder_pb2, types_pb2
 from ugicm_codec import Limits, inspect
 from ugicm_decoder.store import CameraSummary, Frame, FrameQuery, FrameRecord, Gap, GapReason
@@ -26,6 +28,11 @@ __all__ = [
     "record_to_wire",
 ]
 
+# Not RETENTION: only the store knows what it removed, and takes frames in such a gap for repeats.
+_REASON_OF_ENCODER: Mapping[int, GapReason] = {
+    types_pb2.GAP_REASON_SPOOL_FULL: GapReason.SPOOL_FULL,
+    types_pb2.GAP_REASON_DAMAGED: GapReason.DAMAGED,
+}
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
 
@@ -81,12 +88,12 @@ def gap_from_wire(message: types_pb2.Gap) -> Gap:
             f"a gap's last sequence is {message.first_sequence} or more, "
             f"got {message.last_sequence}"
         )
-    # Only the store itself knows what it removed: frames in such a gap count as stored before.
-    if message.reason != types_pb2.GAP_REASON_SPOOL_FULL:
-        raise BadRequest(f"a gap that is ingested has the reason SPOOL_FULL, got {message.reason}")
-    return Gap(
-        first.camera, first.epoch, first.sequence, message.last_sequence, GapReason.SPOOL_FULL
-    )
+    reason = _REASON_OF_ENCODER.get(message.reason)
+    if reason is None:
+        raise BadRequest(
+            f"a gap that is ingested has the reason SPOOL_FULL or DAMAGED, got {message.reason}"
+        )
+    return Gap(first.camera, first.epoch, first.sequence, message.last_sequence, reason)
 
 
 def gap_to_wire(gap: Gap) -> types_pb2.Gap:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from itertools import starmap
 
 from ugicm_decoder.store.interface import GapReason
 from ugicm_decoder.store.rows import GAP
 
-__all__ = ["Doomed", "remove_frames", "remove_old_gaps", "select_beyond_age", "select_beyond_bytes"]
+__all__ = [
+    "Budget",
+    "Doomed",
+    "remove_frames",
+    "remove_old_gaps",
+    "select_beyond_age",
+    "select_beyond_bytes",
+]
 
 _RETENTION = int(GapReason.RETENTION)
 # Beyond, the gaps of an epoch are joined over the holes between them: a camera that leaves numbers
@@ -41,33 +49,60 @@ class _Run:
     position: int
 
 
+class Budget:
+    """What one step may still remove."""
+
+    def __init__(self, *, frames: int, num_bytes: int) -> None:
+        self._frames = frames
+        self._num_bytes = num_bytes
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there may be more to remove than this step does."""
+        return self._frames <= 0 or self._num_bytes <= 0
+
+    def spend(self, frame: Doomed) -> None:
+        """Count a frame that is going to be removed."""
+        self._frames -= 1
+        self._num_bytes -= frame.num_bytes
+
+
 def select_beyond_age(
-    db: sqlite3.Connection, stored_before_ns: int, *, limit: int, num_bytes: int
+    db: sqlite3.Connection, stored_before_ns: int, budget: Budget
 ) -> list[Doomed]:
-    """Return frames stored before a moment, the oldest first, bounded in number and bytes."""
+    """Return frames stored before a moment, the oldest first, as far as the budget goes."""
+    chosen: list[Doomed] = []
     rows = db.execute(
-        f"SELECT {_DOOMED} FROM frame WHERE stored_ns < ? ORDER BY stored_ns, position LIMIT ?",
-        (stored_before_ns, limit),
+        f"SELECT {_DOOMED} FROM frame WHERE stored_ns < ? ORDER BY stored_ns, position",
+        (stored_before_ns,),
     )
-    return _up_to(num_bytes, rows)
+    with closing(rows):
+        for frame in starmap(Doomed, rows):
+            if budget.is_spent:
+                break
+            chosen.append(frame)
+            budget.spend(frame)
+    return chosen
 
 
-def select_beyond_bytes(
-    db: sqlite3.Connection, camera_bytes: int, *, limit: int, num_bytes: int
-) -> list[Doomed]:
-    """Return the oldest frames of a camera that has more bytes than it may, bounded likewise."""
-    over = db.execute(
-        "SELECT name, num_bytes - ? FROM camera WHERE num_bytes > ? LIMIT 1",
-        (camera_bytes, camera_bytes),
-    ).fetchone()
-    if over is None:
-        return []
-    camera, excess = over
-    rows = db.execute(
-        f"SELECT {_DOOMED} FROM frame WHERE camera = ? ORDER BY epoch, sequence LIMIT ?",
-        (camera, limit),
-    )
-    return _up_to(min(excess, num_bytes), rows)
+def select_beyond_bytes(db: sqlite3.Connection, camera_bytes: int, budget: Budget) -> list[Doomed]:
+    """Return what cameras have beyond their bytes, the first by key, as far as the budget goes."""
+    chosen: list[Doomed] = []
+    cameras = db.execute(
+        "SELECT name, num_bytes - ? FROM camera WHERE num_bytes > ?", (camera_bytes, camera_bytes)
+    ).fetchall()
+    for camera, excess in cameras:
+        rows = db.execute(
+            f"SELECT {_DOOMED} FROM frame WHERE camera = ? ORDER BY epoch, sequence", (camera,)
+        )
+        with closing(rows):
+            for frame in starmap(Doomed, rows):
+                if excess <= 0 or budget.is_spent:
+                    break
+                chosen.append(frame)
+                budget.spend(frame)
+                excess -= frame.num_bytes
+    return chosen
 
 
 def remove_frames(db: sqlite3.Connection, frames: Sequence[Doomed], removed_ns: int) -> None:
@@ -85,26 +120,16 @@ def remove_frames(db: sqlite3.Connection, frames: Sequence[Doomed], removed_ns: 
         _remember(db, camera, epoch, gone, removed_ns)
 
 
-def remove_old_gaps(db: sqlite3.Connection, recorded_before_ns: int, *, limit: int) -> int:
-    """Remove records of frames that never came or are damaged; return how many.
+def remove_old_gaps(db: sqlite3.Connection, recorded_before_ns: int, *, limit: int) -> None:
+    """Remove records of frames that never came or are damaged.
 
     What was removed by retention is remembered for good: its frames may come again.
     """
-    return db.execute(
+    db.execute(
         "DELETE FROM gap WHERE position IN (SELECT position FROM gap "
         f"WHERE reason <> {_RETENTION} AND recorded_ns < ? LIMIT ?)",
         (recorded_before_ns, limit),
-    ).rowcount
-
-
-def _up_to(num_bytes: int, rows: Iterable[Sequence[Any]]) -> list[Doomed]:
-    chosen: list[Doomed] = []
-    for row in rows:
-        if num_bytes <= 0:
-            break
-        chosen.append(Doomed(*row))
-        num_bytes -= chosen[-1].num_bytes
-    return chosen
+    )
 
 
 def _remember(

@@ -11,6 +11,7 @@ from pathlib import Path
 from ugicm_decoder.store.connections import transaction, wal_path
 from ugicm_decoder.store.limits import StoreLimits
 from ugicm_decoder.store.removals import (
+    Budget,
     remove_frames,
     remove_old_gaps,
     select_beyond_age,
@@ -24,8 +25,8 @@ _log = logging.getLogger(__name__)
 
 # How often it is looked whether something is due.
 _SECONDS = 0.1
-# One step takes some 20 ms at the most, which is what a commit may have to wait for it. A step
-# removes more than one commit stores, so that retention keeps up.
+# One step takes some 20 ms at the most, which is what a commit may have to wait for it. It removes
+# more than one commit stores, and a spent one is followed by the next at once: retention keeps up.
 _STEP_FRAMES = 512
 _STEP_BYTES = 16 * 2**20
 _STEP_PAGES = 256
@@ -87,26 +88,17 @@ class Upkeep:
         return self._remove() or self._give_back()
 
     def _remove(self) -> bool:
+        budget = Budget(frames=_STEP_FRAMES, num_bytes=_STEP_BYTES)
         now_ns = self._clock_ns()
         with transaction(self._db, "IMMEDIATE"):
-            num_removed = self._remove_by_age(now_ns) or self._remove_by_bytes(now_ns)
-        return num_removed > 0
-
-    def _remove_by_age(self, now_ns: int) -> int:
-        if self._limits.retention_seconds is None:
-            return 0
-        before_ns = now_ns - round(1e9 * self._limits.retention_seconds)
-        frames = select_beyond_age(self._db, before_ns, limit=_STEP_FRAMES, num_bytes=_STEP_BYTES)
-        remove_frames(self._db, frames, now_ns)
-        return len(frames) + remove_old_gaps(self._db, before_ns, limit=_STEP_FRAMES)
-
-    def _remove_by_bytes(self, now_ns: int) -> int:
-        most = self._limits.retention_camera_bytes
-        if most is None:
-            return 0
-        frames = select_beyond_bytes(self._db, most, limit=_STEP_FRAMES, num_bytes=_STEP_BYTES)
-        remove_frames(self._db, frames, now_ns)
-        return len(frames)
+            if self._limits.retention_seconds is not None:
+                before_ns = now_ns - round(1e9 * self._limits.retention_seconds)
+                remove_frames(self._db, select_beyond_age(self._db, before_ns, budget), now_ns)
+                remove_old_gaps(self._db, before_ns, limit=_STEP_FRAMES)
+            if self._limits.retention_camera_bytes is not None:
+                most = self._limits.retention_camera_bytes
+                remove_frames(self._db, select_beyond_bytes(self._db, most, budget), now_ns)
+        return budget.is_spent
 
     def _give_back(self) -> bool:
         """Cut freed pages off the file; what the log still holds goes with the last of them."""
