@@ -137,7 +137,8 @@ class MsClip:
         own = self._embed(reconstruction, cuts)
         # In float32 whatever the teacher computes in: a small difference of large numbers.
         cosine = functional.cosine_similarity(own.float(), target.float(), dim=1)
-        return (1.0 - cosine).split(counts)
+        distances: tuple[Tensor, ...] = (1.0 - cosine).split(counts)
+        return distances
 
     def _embed(self, pictures: Tensor, cuts: list[Cut]) -> Tensor:
         return self._teacher.embed(torch.cat([cut.pieces(pictures, self._teacher) for cut in cuts]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import zipfile
 from pathlib import Path
@@ -11,12 +10,12 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import Progress
 
 from ugicm_training.commands.options import PATH, READABLE
 from ugicm_training.data import photo_members
+from ugicm_training.data.decoding import UNREADABLE, decode_picture
 from ugicm_training.errors import BadEmbeddings, EmptyDataset
 from ugicm_training.files import write_file
 from ugicm_training.teachers.fitting import (
@@ -48,6 +47,17 @@ _PREFIX = click.option(
 
 _log = logging.getLogger(__name__)
 
+# What NumPy raises on a file that is no .npz of these arrays.
+_UNREADABLE = (
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+)
+
 # The stand-in may be shown smaller pictures, for speed: what that costs is measured as well.
 _SIDES = (224, 192, 160, 128)
 
@@ -69,6 +79,13 @@ def teacher() -> None:
     show_default=True,
     help="Photos that the fit never sees, and retrieval is measured on.",
 )
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=FitSettings.steps,
+    show_default=True,
+    help="Of the fit.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the fit.")
 @click.option("--device", default="cpu", show_default=True, help="As PyTorch names it.")
 @click.option("-o", "--output", type=PATH, required=True, help="Teacher file to write.")
@@ -78,6 +95,7 @@ def fit(
     embeddings: Path,
     prefix: str,
     held_out: int,
+    steps: int,
     seed: int,
     device: str,
     output: Path,
@@ -93,9 +111,8 @@ def fit(
         raise EmptyDataset(f"{len(pictures)} photos with embeddings, {held_out} are held out")
     features = Features(backbone, torch.device(device))
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        mapping = fit_mapping(
-            features, pictures[held_out:], targets[held_out:], FitSettings(seed=seed), progress
-        )
+        settings = FitSettings(steps=steps, seed=seed)
+        mapping = fit_mapping(features, pictures[held_out:], targets[held_out:], settings, progress)
     found: dict[int, Retrieval] = {}
     for side in _SIDES:
         fitted = StandIn(features, mapping.projection, mapping.offset, side=side)
@@ -160,8 +177,8 @@ def _pairs(
     pictures, vectors = [], []
     for name in names:
         try:
-            pictures.append(np.asarray(Image.open(io.BytesIO(found[name])).convert("RGB")))
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError):
+            pictures.append(decode_picture(found[name]))
+        except UNREADABLE:
             _log.warning("skipped %s: it is no picture", name)
             continue
         vectors.append(of_name[name])
@@ -175,11 +192,11 @@ def _pairs(
 
 def _vectors(embeddings: Path, prefix: str) -> dict[str, NDArray[np.float32]]:
     try:
-        table = np.load(embeddings)
-        vectors = table["clip_vitb32"].astype(np.float32)
-        names = [prefix + str(name) for name in table["names"]]
+        with np.load(embeddings) as table:
+            vectors = table["clip_vitb32"].astype(np.float32)
+            names = [prefix + str(name) for name in table["names"]]
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise ValueError("clip_vitb32 is no table of numbers")
         return dict(zip(names, vectors, strict=True))
-    except (OSError, EOFError, KeyError, IndexError, ValueError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise BadEmbeddings(f"{embeddings} holds no names and clip_vitb32: {error}") from error

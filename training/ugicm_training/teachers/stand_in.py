@@ -61,10 +61,10 @@ class Features:
     def __init__(self, backbone: Mapping[str, Tensor], device: torch.device) -> None:
         network = mobilenet_v2()
         network.load_state_dict(backbone)
-        features = network.features.eval().requires_grad_(False)
-        _fuse(features)
-        features.to(device, memory_format=torch.channels_last)
-        self.network = features
+        self.network: nn.Sequential = network.features.eval()
+        _fuse(self.network)
+        self.network.eval().requires_grad_(False)
+        self.network.to(device, memory_format=torch.channels_last)
         self.widths = tuple(self._width(number) for number in BLOCKS)
         self.device = device
 
