@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ugicm_training.errors import BadMasks
 from ugicm_training.instances.masks import InstanceMasks
 from ugicm_training.instances.protocol import Masks
-from ugicm_training.instances.rle import PictureMasks
+from ugicm_training.instances.rle import PictureMasks, columns
 
 __all__ = ["InstanceLimits", "Window", "batch_instances", "crop_instances"]
 
@@ -67,21 +66,21 @@ def crop_instances(
             f"masks of {stored.height}x{stored.width} pixels "
             f"for a picture of {window.height}x{window.width}"
         )
-    near = stored.take(np.nonzero(_overlaps(stored, window))[0])
-    crops = near.decode()[
-        :, window.top : window.top + window.side, window.left : window.left + window.side
-    ]
-    seen = np.count_nonzero(crops, axis=(1, 2))
-    share = seen / window.side**2
-    shown = np.nonzero(
-        (limits.smallest <= share)
-        & (share <= limits.largest)
-        & (seen >= limits.least_visible * near.areas())
-    )[0]
+    shown = []
+    for runs in stored.runs():
+        crop = columns(runs, window.height, window.left, window.side)
+        crop = crop[window.top : window.top + window.side]
+        seen = np.count_nonzero(crop)
+        if (
+            limits.smallest <= seen / window.side**2 <= limits.largest
+            and seen >= limits.least_visible * runs[1::2].sum()
+            and seen > 0
+        ):
+            shown.append(crop[:, ::-1] if window.mirrored else crop)
     if len(shown) > limits.most:
-        shown = np.sort(rng.choice(shown, limits.most, replace=False))
-    chosen = crops[shown, :, ::-1] if window.mirrored else crops[shown]
-    return np.ascontiguousarray(chosen)
+        drawn = np.sort(rng.choice(len(shown), limits.most, replace=False))
+        shown = [shown[index] for index in drawn]
+    return np.stack(shown) if shown else np.zeros((0, window.side, window.side), np.bool_)
 
 
 def batch_instances(crops: Sequence[Masks], side: int) -> InstanceMasks:
@@ -89,14 +88,3 @@ def batch_instances(crops: Sequence[Masks], side: int) -> InstanceMasks:
     owner = np.repeat(np.arange(len(crops)), [len(masks) for masks in crops])
     masks = np.concatenate([np.zeros((0, side, side), np.bool_), *crops])
     return InstanceMasks(torch.from_numpy(masks), torch.from_numpy(owner))
-
-
-def _overlaps(stored: PictureMasks, window: Window) -> NDArray[np.bool_]:
-    left, top, width, height = stored.boxes().T
-    overlaps: NDArray[np.bool_] = (
-        (left < window.left + window.side)
-        & (left + width > window.left)
-        & (top < window.top + window.side)
-        & (top + height > window.top)
-    )
-    return overlaps

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
-
+from ugicm_training.data.decoding import UNREADABLE, decode_picture
 from ugicm_training.instances.protocol import Segmenter
 from ugicm_training.instances.rle import PictureMasks
 from ugicm_training.instances.store import MaskStore
@@ -38,16 +36,16 @@ class Outcome:
 
 def precompute(
     members: Iterable[Member],
-    segmenter: Callable[[], Segmenter],
+    segmenter: Segmenter,
     store: MaskStore,
     *,
     processes: int,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Segment pictures and add them to the store, yielding each once it is segmented.
 
     Args:
         members: name and file bytes of each.
-        segmenter: makes one; called once in each process.
+        segmenter: copied to each process.
         store: what is added to.
         processes: 1 works in this process.
     """
@@ -66,13 +64,10 @@ def precompute(
         store.add(pending)
 
 
-def _outcomes(
-    members: Iterable[Member], segmenter: Callable[[], Segmenter], processes: int
-) -> Iterator[Outcome]:
+def _outcomes(members: Iterable[Member], segmenter: Segmenter, processes: int) -> Iterator[Outcome]:
     if processes == 1:
-        only = segmenter()
         for member in members:
-            yield _outcome(only, member)
+            yield _outcome(segmenter, member)
         return
     pool = ProcessPoolExecutor(
         processes,
@@ -90,6 +85,10 @@ def _outcomes(
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
+        except BrokenProcessPool as error:
+            raise ChildProcessError(
+                "a process that segments was killed; where memory is short, use fewer of them"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -97,10 +96,10 @@ def _outcomes(
 _worker: Segmenter
 
 
-def _start_worker(segmenter: Callable[[], Segmenter]) -> None:
+def _start_worker(segmenter: Segmenter) -> None:
     global _worker
     threading.Thread(target=_follow_parent, daemon=True).start()
-    _worker = segmenter()
+    _worker = segmenter
 
 
 def _follow_parent() -> None:
@@ -118,7 +117,7 @@ def _work(member: Member) -> Outcome:
 def _outcome(segmenter: Segmenter, member: Member) -> Outcome:
     name, data = member
     try:
-        picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError):
+        picture = decode_picture(data)
+    except UNREADABLE:
         return Outcome(name, None)
     return Outcome(name, PictureMasks.encode(segmenter.segment(name, picture)))

@@ -47,7 +47,11 @@ class MaskStore:
         if not path.is_file():
             raise BadMasks(f"{path} is no file; `ugicm-train masks` writes one")
         with _explained(path):
-            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+            connection = sqlite3.connect(
+                f"{path.resolve().as_uri()}?mode=ro",
+                uri=True,
+                check_same_thread=False,  # a thread may prepare the next batch
+            )
             store = cls(path, connection)
             store._check()
         return store
@@ -88,10 +92,11 @@ class MaskStore:
         with _explained(self.path):
             return int(self._connection.execute("SELECT count(*) FROM pictures").fetchone()[0])
 
-    def names(self) -> Iterator[str]:
-        """Yield the name of every picture."""
+    def names(self) -> frozenset[str]:
+        """Return the names of all pictures."""
         with _explained(self.path):
-            yield from (row[0] for row in self._connection.execute("SELECT name FROM pictures"))
+            rows = self._connection.execute("SELECT name FROM pictures").fetchall()
+        return frozenset(row[0] for row in rows)
 
     def find(self, name: str) -> PictureMasks | None:
         """Return a picture's masks, None where the file does not know the picture."""
