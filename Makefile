@@ -38,6 +38,10 @@ check: .venv/.development ## lint, format, types, layers, stub drift
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/python protos/generate.py --check
 
+.PHONY: drill
+drill: .venv/.development ## kill, cut and fill everything between cameras and the store (DRILL=--help)
+	.venv/bin/python -m tests.drill $(DRILL)
+
 .PHONY: bench
 bench: .venv/.development ## compare speed and size with CompressAI, side by side
 	.venv/bin/python bench

@@ -91,18 +91,16 @@ class Forwarder:
     async def run(self) -> None:
         """Forward until cancelled."""
         while True:
+            hint = 0.0
             try:
                 await self._forward()
             except (EncoderError, Overloaded) as error:
-                hint = error.retry_after_seconds if isinstance(error, Overloaded) else 0.0
-                seconds = self._backoff.next_seconds(at_least=hint)
-                _log.warning(
-                    "%d items wait in the spool, next try in %.1f s: %s",
-                    self._spool.usage.num_items,
-                    seconds,
-                    error,
-                )
-                await self._sleep(seconds)
+                if isinstance(error, Overloaded):
+                    hint = error.retry_after_seconds
+                _log.warning("%d items wait in the spool: %s", self._spool.usage.num_items, error)
+            except Exception:  # noqa: BLE001 - the outermost layer of a task that must go on
+                _log.exception("forwarding failed")
+            await self._sleep(self._backoff.next_seconds(at_least=hint))
 
     async def _forward(self) -> None:
         """Forward through one link, for as long as it holds."""
