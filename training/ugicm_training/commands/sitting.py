@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import torch
@@ -30,7 +30,8 @@ from ugicm_training.trainer import Execution, Trainer
 
 __all__ = ["Opened", "Sitting", "sitting_options"]
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+# After the step at work, and with a checkpoint.
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -127,9 +128,12 @@ class Sitting:
         def stop(number: int, frame: FrameType | None) -> None:
             trainer.stop()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
-        trainer.run()
+        before = {number: signal.signal(number, stop) for number in _STOPPING}
+        try:
+            trainer.run()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
         if fabric.is_global_zero:
             done = "finished" if trainer.finished else "stopped, `ugicm-train resume` goes on"
             click.echo(f"{path}: {done}")

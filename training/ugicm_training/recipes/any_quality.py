@@ -153,6 +153,6 @@ def tiny() -> Recipe:
         held_out=1,
         minimum_side=64,
         record_every=1,
-        validation_every=5,
+        validation_every=20,
         checkpoint_every=2,
     )
