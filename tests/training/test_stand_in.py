@@ -1,5 +1,6 @@
 """The stand-in for CLIP: fitted to embeddings, measured on unseen photos, read from a file."""
 
+import sys
 from functools import partial
 
 import numpy as np
@@ -14,8 +15,9 @@ from torch.nn import functional
 from torchvision.models import mobilenet_v2
 
 from tests.pictures import scene
+from ugicm_training.cli import main
 from ugicm_training.commands.teacher import teacher as command
-from ugicm_training.errors import BadEmbeddings, EmptyDataset, MissingWeights
+from ugicm_training.errors import BadEmbeddings, EmptyDataset, MissingWeights, UnusableDevice
 from ugicm_training.ms_clip import MsClip
 from ugicm_training.teachers.fitting import FitSettings, fit_mapping, measure_retrieval
 from ugicm_training.teachers.opening import open_teacher
@@ -318,3 +320,31 @@ def test_a_file_that_is_no_table_of_embeddings_is_refused(photo_folder, weights,
     error = refusal(fit(photo_folder, weights), photo_folder)
     assert isinstance(error, BadEmbeddings)
     assert "clip.npz holds no names and clip_vitb32" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("specification", "line"),
+    [
+        ("stand-in:none.safetensors", "none.safetensors cannot be read as safetensors: "),
+        ("open_clip:ViT-B-32:none.pt", "'none.pt' is neither a file nor weights that open_clip"),
+        ("clip", "a teacher is open_clip:MODEL:TAG, "),
+    ],
+)
+def test_wrong_weights_are_one_line_on_the_terminal(
+    photo_folder, monkeypatch, capsys, specification, line
+):
+    arguments = ["measure", specification, str(photo_folder), "--device", "cpu"]
+    arguments += ["--embeddings", str(photo_folder.parent / "clip.npz"), "--prefix", "of_"]
+    monkeypatch.setattr(sys, "argv", ["ugicm-train", "teacher", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    written = capsys.readouterr()
+    assert written.err.startswith(f"ugicm-train: {line}")
+    assert written.err.count("\n") == 1
+    assert not written.out
+
+
+def test_a_device_that_is_not_there_is_refused(photo_folder, weights):
+    error = refusal(fit(photo_folder, weights, "--device", "nonsense"), photo_folder)
+    assert isinstance(error, UnusableDevice)

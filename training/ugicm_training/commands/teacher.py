@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
@@ -16,6 +15,7 @@ from rich.progress import Progress
 from ugicm_training.commands.options import PATH, READABLE
 from ugicm_training.data import photo_members
 from ugicm_training.data.decoding import UNREADABLE, decode_picture
+from ugicm_training.engine import make_fabric
 from ugicm_training.errors import BadEmbeddings, EmptyDataset
 from ugicm_training.files import write_file
 from ugicm_training.teachers.fitting import (
@@ -43,6 +43,10 @@ _EMBEDDINGS = click.option(
 )
 _PREFIX = click.option(
     "--prefix", default="", help="Put before a name to get a picture's file name."
+)
+
+_DEVICE = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1."
 )
 
 _log = logging.getLogger(__name__)
@@ -87,7 +91,7 @@ def teacher() -> None:
     help="Of the fit.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the fit.")
-@click.option("--device", default="cpu", show_default=True, help="As PyTorch names it.")
+@_DEVICE
 @click.option("-o", "--output", type=PATH, required=True, help="Teacher file to write.")
 def fit(
     photos: Path,
@@ -105,11 +109,12 @@ def fit(
     Example: ugicm-train teacher fit photos/ --weights mobilenet_v2.safetensors
     --embeddings clip.npz -o teacher.safetensors
     """
+    chosen = make_fabric(device, 1).device
     backbone = read_backbone(weights)
     pictures, targets = _pairs(photos, embeddings, prefix)
     if len(pictures) <= held_out:
         raise EmptyDataset(f"{len(pictures)} photos with embeddings, {held_out} are held out")
-    features = Features(backbone, torch.device(device))
+    features = Features(backbone, chosen)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         settings = FitSettings(steps=steps, seed=seed)
         mapping = fit_mapping(features, pictures[held_out:], targets[held_out:], settings, progress)
@@ -137,7 +142,7 @@ def fit(
 @_EMBEDDINGS
 @_PREFIX
 @click.option("--side", type=click.IntRange(min=32), help="Of the pictures it is shown.")
-@click.option("--device", default="cpu", show_default=True, help="As PyTorch names it.")
+@_DEVICE
 def measure(
     specification: str,
     photos: Path,
@@ -153,9 +158,10 @@ def measure(
 
     Example: ugicm-train teacher measure stand-in:teacher.safetensors photos/ --embeddings clip.npz
     """
-    opened = open_teacher(specification, torch.device(device), side=side)
+    chosen = make_fabric(device, 1).device
+    opened = open_teacher(specification, chosen, side=side)
     pictures, targets = _pairs(photos, embeddings, prefix)
-    retrieval = measure_retrieval(opened, pictures, targets, torch.device(device))
+    retrieval = measure_retrieval(opened, pictures, targets, chosen)
     click.echo(f"{opened.description}\nshown {opened.side} pixels: {_told(retrieval)}")
 
 
