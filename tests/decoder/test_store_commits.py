@@ -86,7 +86,7 @@ async def test_a_group_ends_when_its_bytes_are_many(
     store = await SqliteFrameStore.open(path)
     calls = []
     monkeypatch.setattr(store._room, "measure", calls.append, raising=True)
-    monkeypatch.setattr(store._room, "take", lambda _: None)
+    monkeypatch.setattr(store._room, "take", lambda *_, **__: None)
     await put_all(store, *(frame(sequence=n) for n in range(10)))
     await store.close()
     assert len(calls) == 10

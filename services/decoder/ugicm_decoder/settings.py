@@ -31,7 +31,7 @@ class DecoderSettings(ModelSettings):
         Setting("most bytes of streams kept of each camera, oldest removed; unset: any", 1),
     ] = StoreLimits.retention_camera_bytes
     max_store_bytes: Annotated[
-        int | None, Setting("most bytes in use in the store's file; unset: any", 2**20)
+        int | None, Setting("most bytes in use in the store's file; unset: any", 2**16)
     ] = StoreLimits.max_store_bytes
     min_free_bytes: Annotated[
         int, Setting("how much of the store's disk stays free, in bytes", 0)

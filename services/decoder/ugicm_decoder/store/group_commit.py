@@ -65,7 +65,7 @@ class GroupCommit:
         self._committed = committed
         self._closed = False
         self._queue: SimpleQueue[_Write[Any] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="frame-writer")
+        self._thread = threading.Thread(target=self._work, name="frame-writer", daemon=True)
         self._thread.start()
 
     async def run(
@@ -142,7 +142,7 @@ class GroupCommit:
     def _refusal(self, failure: sqlite3.Error | OSError) -> StoreError:
         if isinstance(failure, sqlite3.Error) and is_damage(failure):
             return typed(failure)
-        return self._room.refuse(f"the frame store cannot write: {failure}")
+        return self._room.refuse_all(f"the frame store cannot write: {failure}")
 
     def _outcome(self, write: _Write[Any]) -> Any:
         try:

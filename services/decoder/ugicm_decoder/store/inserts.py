@@ -31,7 +31,7 @@ def insert_frame(db: sqlite3.Connection, frame: Frame, stored_ns: int, room: Roo
         return PutOutcome.DUPLICATE
     if removed_gap(db, key) is not None:
         return PutOutcome.DUPLICATE
-    room.take(len(frame.stream))
+    room.take(len(frame.stream), camera=frame.key.camera, epoch=frame.key.epoch)
     position = _next_position(db)
     info = frame.info
     header = (info.version, info.latents_id, info.height, info.width, info.quality_step)
@@ -69,7 +69,7 @@ def insert_gap(db: sqlite3.Connection, gap: Gap, recorded_ns: int, room: Room) -
     missing = _without_stored(db, gap)
     if missing is None or _is_told(db, missing):
         return PutOutcome.DUPLICATE
-    room.take(0)
+    room.take(0, camera=gap.camera, epoch=gap.epoch)
     _insert_gap(db, missing, recorded_ns)
     return PutOutcome.STORED
 

@@ -17,7 +17,7 @@ class StoreLimits:
         retention_camera_bytes: of the streams of each camera; the oldest by key go first.
         max_store_bytes: of the database's pages in use.
         min_free_bytes: what stays free on the disk, so that reads and retention go on.
-        retry_seconds: how long nothing new is taken once there was no room for something.
+        retry_seconds: how long nothing new of an epoch is taken once a frame of it found no room.
     """
 
     retention_seconds: float | None = None

@@ -18,8 +18,8 @@ _ROW_BYTES = 4096
 class Room:
     """The bytes that may still be stored; used by the writer's thread only.
 
-    Once something was refused, everything new is refused for ``limits.retry_seconds``: what a
-    sender had under way behind a refused frame would otherwise be stored before it.
+    Once a frame was refused, what is new of its epoch is refused for ``limits.retry_seconds``: what
+    a sender had under way behind that frame would otherwise be stored before it.
 
     Args:
         limits: what to keep to.
@@ -31,8 +31,10 @@ class Room:
         self._disk_free = disk_free
         self._left = 0
         self._reason = ""
-        self._refusal = ""
-        self._refusing_until = 0.0
+        # Until when, by camera and epoch; what ends first comes first.
+        self._refused: dict[tuple[str, int], float] = {}
+        self._failure = ""
+        self._failed_until = 0.0
 
     def measure(self, db: sqlite3.Connection) -> None:
         """Find out anew how much room there is."""
@@ -47,32 +49,39 @@ class Room:
                 self._left = most - used
                 self._reason = f"it uses {used} bytes, and {most} are allowed"
 
-    def take(self, num_bytes: int) -> None:
-        """Count what is about to be written.
+    def take(self, num_bytes: int, *, camera: str, epoch: int) -> None:
+        """Count what is about to be written of an epoch.
 
         Raises:
-            StoreFull: there is no room for it, or was none for something a moment ago.
+            StoreFull: there is no room for it, or was none a moment ago for what came before it.
         """
+        now = time.monotonic()
+        while self._refused and next(iter(self._refused.values())) <= now:
+            del self._refused[next(iter(self._refused))]
+        if now < self._failed_until:
+            raise self._full(self._failure)
+        if (camera, epoch) in self._refused:
+            raise self._full(
+                f"the frame store had no room for what came before of {camera}/{epoch}"
+            )
         num_bytes += _ROW_BYTES
-        if time.monotonic() >= self._refusing_until:
-            if num_bytes <= self._left:
-                self._left -= num_bytes
-                return
-            self.refuse(f"the frame store has no room for {num_bytes} bytes: {self._reason}")
-        raise self._full()
+        if num_bytes > self._left:
+            self._refused[camera, epoch] = now + self._limits.retry_seconds
+            raise self._full(f"the frame store has no room for {num_bytes} bytes: {self._reason}")
+        self._left -= num_bytes
 
-    def refuse(self, refusal: str) -> StoreFull:
-        """Take nothing new for a while; return what senders are told."""
-        self._refusal = refusal
-        self._refusing_until = time.monotonic() + self._limits.retry_seconds
-        return self._full()
+    def refuse_all(self, failure: str) -> StoreFull:
+        """Take nothing new of anyone for a while; return what senders are told."""
+        self._failure = failure
+        self._failed_until = time.monotonic() + self._limits.retry_seconds
+        return self._full(failure)
 
     def is_scarce(self) -> bool:
         """Tell whether the disk is so full that pages kept for later frames are given back."""
         return self._disk_free() < 2 * self._limits.min_free_bytes
 
-    def _full(self) -> StoreFull:
-        return StoreFull(self._refusal, retry_after_seconds=self._limits.retry_seconds)
+    def _full(self, message: str) -> StoreFull:
+        return StoreFull(message, retry_after_seconds=self._limits.retry_seconds)
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:
