@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from ugicm_codec.models.bmshj2018 import (
     Analysis,
@@ -15,6 +16,7 @@ from ugicm_codec.models.bmshj2018 import (
     ConditionalSynthesis,
     HyperAnalysis,
     HyperSynthesis,
+    Synthesis,
 )
 from ugicm_training.constraints import constrain, effective_state
 
@@ -79,6 +81,9 @@ class TrainableHyperprior(nn.Module):
         self.gains = QualityGains(config.latent_channels, knots, lambdas)
         self.bottleneck = EntropyBottleneck(config.channels)
         self.gaussian = GaussianConditional(None)
+        with torch.device("meta"):
+            # No submodule: its weights are those of the view that it is called for.
+            self._one_view = (Synthesis(config),)
         constrain(self.g_a)
         constrain(self.g_s)
 
@@ -122,10 +127,45 @@ class TrainableHyperprior(nn.Module):
         return Coded(y_hat=_round(y) * inverse[:, :, None, None], bits=bits)
 
     def synthesise(self, y_hat: Tensor, view: Tensor, *, precision: torch.dtype) -> Tensor:
-        """Return ``(N, 3, H, W)`` for the views ``(N,)``, not clamped, float32."""
+        """Return ``(N, 3, H, W)`` for the views ``(N,)``, not clamped, float32.
+
+        Where the synthesis has two ends, pictures of one view share a pass.
+        """
         mixed = precision != torch.float32
         with torch.autocast(y_hat.device.type, dtype=precision, enabled=mixed):
-            return self.g_s(y_hat, self.g_s.terms(view)).float()  # type: ignore[no-any-return]
+            terms = self.g_s.terms(view)
+            if self.g_s.machine is None:
+                return self.g_s(y_hat, terms).float()  # type: ignore[no-any-return]
+            order, parts = [], []
+            for value in view.unique().tolist():
+                items = (view == value).nonzero()[:, 0]
+                inputs = (y_hat[items], [term[items] for term in terms])
+                parts.append(functional_call(self._one_view[0], self.g_s.weights(value), inputs))
+                order.append(items)
+            return torch.cat(parts)[torch.cat(order).argsort()].float()
+
+    def with_two_ends(self) -> TrainableHyperprior:
+        """Return a copy whose machine end has weights of its own, so far those of the human end."""
+        copy = TrainableHyperprior(
+            replace(self.config, two_ended=True),
+            knots=len(self.gains.log_gain),
+            lambdas=self.gains.lambdas,
+        )
+        copy.load_state_dict(copy.state_dict() | self.state_dict())
+        copy.join_ends()
+        return copy
+
+    @torch.no_grad()
+    def join_ends(self) -> None:
+        """Give the machine end, where there is one, the human end's weights."""
+        if self.g_s.machine is not None:
+            human = self.g_s.state_dict()
+            self.g_s.machine.load_state_dict({name: human[name] for name in self._end_names()})
+
+    def _end_names(self) -> list[str]:
+        """Return what an end of the synthesis has, as names in the state of g_s."""
+        of_views = ("embedding.", "view_terms.", "machine.")
+        return [name for name in self.g_s.state_dict() if not name.startswith(of_views)]
 
 
 def _round(values: Tensor) -> Tensor:

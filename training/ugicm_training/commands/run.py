@@ -46,6 +46,11 @@ __all__ = ["run"]
     "--steps", multiple=True, metavar="STAGE=N", help="Length of a stage; may be repeated."
 )
 @click.option("--terms", help="Of MS-CLIP: some of global,local,instance.")
+@click.option(
+    "--teacher-side",
+    type=click.IntRange(32),
+    help="Pixels along both sides of what the teacher is shown: fewer is faster.",
+)
 @sitting_options
 def run(
     sitting: Sitting,
@@ -60,6 +65,7 @@ def run(
     stages: Sequence[str],
     steps: Sequence[str],
     terms: str | None,
+    teacher_side: int | None,
 ) -> None:
     """Train on the pictures and .tar shards under PHOTOS.
 
@@ -75,6 +81,8 @@ def run(
     chosen = _with_steps(chosen, steps)
     if terms is not None:
         chosen = _with_terms(chosen, terms)
+    if teacher_side is not None:
+        chosen = replace(chosen, teacher_side=teacher_side)
     fabric = sitting.launch()
     opened = sitting.open(
         fabric, chosen, photos=photos, storage=Storage(data), teacher=teacher, masks=masks

@@ -88,7 +88,7 @@ class Sitting:
         masks: Path | None,
     ) -> Opened:
         """Open what the recipe is trained with."""
-        loaded = open_teacher(teacher, fabric.device) if teacher else None
+        loaded = open_teacher(teacher, fabric.device, side=recipe.teacher_side) if teacher else None
         store = MaskStore.open(masks) if masks else None
         pictures = open_pictures(
             photos,

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ugicm_training.recipes.any_quality import baseline, default, gpu, retrofit, tiny
+from ugicm_training.recipes.any_quality import (
+    baseline,
+    default,
+    gpu,
+    retrofit,
+    retrofit_pcdm,
+    tiny,
+)
 from ugicm_training.recipes.fixed_rate import LAMBDAS, paper, published
 from ugicm_training.recipes.schema import (
     Length,
@@ -37,6 +44,7 @@ __all__ = [
     "paper",
     "published",
     "retrofit",
+    "retrofit_pcdm",
     "tiny",
 ]
 
@@ -48,6 +56,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "paper": paper,
     "published": published,
     "retrofit": retrofit,
+    "retrofit-pcdm": retrofit_pcdm,
     "tiny": tiny,
 }
 

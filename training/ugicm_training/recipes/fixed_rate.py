@@ -148,6 +148,7 @@ def _fixed_rate(name: str, lambda_: float, *stages: Stage) -> Recipe:
         quality_steps=1,
         stages=stages,
         view_rate=1.0,
+        teacher_side=None,
         warmup_steps=1,
         gradient_norm=1.0,
         held_out=64,

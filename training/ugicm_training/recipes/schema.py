@@ -171,6 +171,7 @@ class Recipe:
         stages: in order.
         view_rate: learning rate of the view's network relative to the others'. Its terms are sums
             over hundreds of features, so that equal steps would throw them about.
+        teacher_side: pixels along both sides of what the teacher is shown; None is its own choice.
         warmup_steps: over which each stage's learning rate rises.
         gradient_norm: to which gradients are clipped.
         held_out: pictures at the end of the set that are never trained on.
@@ -188,6 +189,7 @@ class Recipe:
     quality_steps: int
     stages: tuple[Stage, ...]
     view_rate: float
+    teacher_side: int | None
     warmup_steps: int
     gradient_norm: float
     held_out: int
