@@ -8,19 +8,19 @@ from pathlib import Path, PurePath
 import click
 
 from ugicm_evaluation.codecs.model import ModelCodec
-from ugicm_evaluation.report.build import Made, make_report
+from ugicm_evaluation.judges.clip_space import weights_file
+from ugicm_evaluation.report.build import make_report
 from ugicm_evaluation.report.document import insert, to_json, write_file
 from ugicm_evaluation.report.markdown import page
 from ugicm_evaluation.report.plan import Wanted
 from ugicm_evaluation.report.plots import judges_plot, rate_distortion_plot, views_plot
+from ugicm_evaluation.report.results import Report
 from ugicm_evaluation.report.sheet import contact_sheet
 from ugicm_evaluation.tasks.protocol import Role
 
 __all__ = ["report"]
 
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-_ROWS = 5
 
 
 class _Qualities(click.ParamType[tuple[int, ...]]):
@@ -47,7 +47,10 @@ class _Qualities(click.ParamType[tuple[int, ...]]):
     required=True,
     help="Folder with any of photos/, imagenet/, coco/, and with weights/ of the judges.",
 )
-@click.option("--teacher", type=_FILE, help="Judge of similarity in CLIP space.")
+@click.option(
+    "--teacher",
+    help="Judge of similarity in CLIP space: stand-in:FILE, or as `ugicm-train run` takes it.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--name", help="Of the report; by default the model's own name.")
 @click.option("--qualities", type=_Qualities(), default="0,15,30,50,75", show_default=True)
@@ -89,7 +92,7 @@ def report(
     model: str,
     baseline: str | None,
     data: Path,
-    teacher: Path | None,
+    teacher: str | None,
     output: Path,
     name: str | None,
     qualities: tuple[int, ...],
@@ -110,7 +113,7 @@ def report(
     wanted = Wanted(
         model, baseline, data, teacher, qualities, sweep_qualities, rate_qualities, every
     )
-    made = make_report(
+    found = make_report(
         wanted,
         name=name,
         command=_command(wanted, output, draws=draws, seed=seed),
@@ -119,10 +122,10 @@ def report(
         draws=draws,
         seed=seed,
     )
-    _write(made, ModelCodec(model), output, quality=sweep_qualities[0])
-    for one in made.report.skipped:
+    _write(found, ModelCodec(model), output, quality=sweep_qualities[0])
+    for one in found.skipped:
         click.echo(f"skipped {one.dataset}/{one.key}: {one.reason}", err=True)
-    click.echo(f"{output / 'models.md'}: {made.report.model.name}")
+    click.echo(f"{output / 'models.md'}: {found.model.name}")
 
 
 def _command(wanted: Wanted, output: Path, *, draws: int, seed: int) -> str:
@@ -132,7 +135,9 @@ def _command(wanted: Wanted, output: Path, *, draws: int, seed: int) -> str:
         words += ["--baseline", PurePath(wanted.baseline).name]
     words += ["--data", f"{wanted.data.name}/"]
     if wanted.teacher is not None:
-        words += ["--teacher", wanted.teacher.name]
+        path = weights_file(wanted.teacher)
+        teacher = wanted.teacher
+        words += ["--teacher", teacher if path is None else teacher.replace(str(path), path.name)]
     for option, values in (
         ("--qualities", wanted.qualities),
         ("--sweep-qualities", wanted.sweep_qualities),
@@ -145,8 +150,7 @@ def _command(wanted: Wanted, output: Path, *, draws: int, seed: int) -> str:
     return shlex.join(words)
 
 
-def _write(made: Made, codec: ModelCodec, output: Path, *, quality: int) -> None:
-    found = made.report
+def _write(found: Report, codec: ModelCodec, output: Path, *, quality: int) -> None:
     name = found.model.name
     folder = output / "results"
     folder.mkdir(parents=True, exist_ok=True)
@@ -167,12 +171,11 @@ def _write(made: Made, codec: ModelCodec, output: Path, *, quality: int) -> None
         picture("What judges see, by rate", f"{name}-judges.png", judges_plot(leading))
         swept = [one for one in found.judged if one.role is Role.LEADING or one.judge == "pixels"]
         picture("Along the view", f"{name}-views.png", views_plot(swept))
-        shown = made.measurements[leading[0].dataset]
-        picture(
-            f"Human view, machine view and original, quality {quality}",
-            f"{name}-contact-sheet.jpg",
-            contact_sheet(codec, shown, quality=quality, rows=_ROWS),
-        )
+    picture(
+        f"Human view, machine view and original, quality {quality}",
+        f"{name}-contact-sheet.jpg",
+        contact_sheet(codec, quality=quality),
+    )
     write_file(folder / f"{name}.json", to_json(found).encode())
     document = output / "models.md"
     before = document.read_text() if document.exists() else "# Models\n"

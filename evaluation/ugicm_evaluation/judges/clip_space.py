@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-import torchvision_cpu
 from ugicm_evaluation.datasets.protocol import Picture
 from ugicm_evaluation.judges.protocol import file_hash
+from ugicm_training.teachers.opening import open_teacher
+from ugicm_training.teachers.protocol import resize
 
-__all__ = ["ClipSpace"]
+__all__ = ["ClipSpace", "weights_file"]
 
-_SIDE = 224
+
+def weights_file(specification: str) -> Path | None:
+    """Return the file that a teacher's specification names; None where it names a tag."""
+    path = Path(specification.split(":", 2)[-1].rpartition("=")[2])
+    return path if path.is_file() else None
 
 
 class ClipSpace:
@@ -27,18 +32,18 @@ class ClipSpace:
 
     name = "clip_space"
 
-    def __init__(self, weights: Path) -> None:
-        """Raise ``TrainingError`` where the file holds no teacher."""
-        torchvision_cpu.ensure()
-        from ugicm_training.teacher import MobileNetTeacher
-
-        self.weights_hash = file_hash(weights)
-        self._teacher = MobileNetTeacher.load(weights, torch.device("cpu"))
+    def __init__(self, specification: str) -> None:
+        """Open a teacher as ``ugicm_training.teachers.opening`` does, with its errors."""
+        path = weights_file(specification)
+        self._teacher = open_teacher(specification, torch.device("cpu"))
         self.description = self._teacher.description
+        self.weights_hash = (
+            hashlib.sha256(specification.encode()).hexdigest() if path is None else file_hash(path)
+        )
 
     def look(self, picture: Picture) -> NDArray[np.float32]:
         whole = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255.0
-        square = functional.interpolate(whole, (_SIDE, _SIDE), mode="bilinear", antialias=True)
         with torch.inference_mode():
-            vector: NDArray[np.float32] = self._teacher.embed(square)[0].float().numpy()
-        return vector
+            vector = self._teacher.embed(resize(whole, self._teacher))[0]
+        answer: NDArray[np.float32] = vector.float().numpy()
+        return answer

@@ -58,7 +58,7 @@ class Cache:
     def load(path: Path, *names: str) -> dict[str, NDArray[Any]] | None:
         """Return an entry's arrays of these names; None where there is no whole entry."""
         try:
-            with np.load(path, allow_pickle=False) as entry:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
                 return {name: entry[name] for name in names}
         except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
             return None

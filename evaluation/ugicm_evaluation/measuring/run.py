@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from ugicm_codec.errors import CodecError
+from ugicm_codec.memory import keep_freed_memory
 from ugicm_evaluation.errors import BadPicture, WorkerLost
 from ugicm_evaluation.measuring.measure import Measured, Measurer
 from ugicm_evaluation.measuring.plan import Cast, Job
@@ -91,6 +92,7 @@ _measurer: Measurer | None = None
 
 def _start(cast: Cast) -> None:
     global _measurer
+    keep_freed_memory()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _measurer = Measurer(cast)

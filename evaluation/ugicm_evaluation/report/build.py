@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from ugicm_codec.models.modelfile import read_model_file
 from ugicm_evaluation.errors import NothingMeasured
 from ugicm_evaluation.judges.clip_space import ClipSpace
 from ugicm_evaluation.measuring.measure import Measured, Measurer
-from ugicm_evaluation.measuring.plan import Cast, Job
+from ugicm_evaluation.measuring.plan import Cast
 from ugicm_evaluation.measuring.run import Skipped, measure_all, workers
 from ugicm_evaluation.report.judging import judge_dataset
 from ugicm_evaluation.report.plan import Plan, Wanted, make_plan
 from ugicm_evaluation.report.rates import rate_distortion
 from ugicm_evaluation.report.results import DatasetFacts, Judged, ModelFacts, Report
 
-__all__ = ["Made", "make_report"]
+__all__ = ["make_report"]
 
 # Libraries that decide bytes, pixels or answers.
 _LIBRARIES = (
@@ -36,16 +36,6 @@ _LIBRARIES = (
     "ugicm-evaluation",
 )
 
-Measurements = Mapping[str, Sequence[tuple[Job, Measured]]]
-
-
-class Made:
-    """A report, and the measurements from which pictures of it can be drawn."""
-
-    def __init__(self, report: Report, measurements: Measurements) -> None:
-        self.report = report
-        self.measurements = measurements
-
 
 def make_report(
     wanted: Wanted,
@@ -56,7 +46,7 @@ def make_report(
     processes: int,
     draws: int,
     seed: int,
-) -> Made:
+) -> Report:
     """Measure and score everything that is wanted.
 
     Args:
@@ -80,19 +70,20 @@ def make_report(
         measurements, skipped = _measure(executor, plan)
         judged: list[Judged] = []
         for dataset, tasks in plan.tasks.items():
-            pictures = [measured for _, measured in measurements[dataset]]
-            judged += judge_dataset(executor, dataset, pictures, tasks, draws=draws, seed=seed)
+            judged += judge_dataset(
+                executor, dataset, measurements[dataset], tasks, draws=draws, seed=seed
+            )
     rates = None
     if plan.rate_dataset is not None:
         rates = rate_distortion(
             plan.rate_dataset,
-            [measured for _, measured in measurements[plan.rate_dataset]],
+            measurements[plan.rate_dataset],
             published=wanted.data / "published_kodak",
             draws=draws,
             seed=seed,
         )
     teacher = judges.get("clip_space")
-    report = Report(
+    return Report(
         command=command,
         versions={"python": platform.python_version(), **versions},
         model=_model_facts(wanted.model, name),
@@ -108,19 +99,16 @@ def make_report(
         skipped=skipped,
         left_out=plan.left_out,
     )
-    return Made(report, measurements)
 
 
-def _measure(
-    executor: Executor, plan: Plan
-) -> tuple[dict[str, list[tuple[Job, Measured]]], list[Skipped]]:
-    measurements: dict[str, list[tuple[Job, Measured]]] = {job.dataset: [] for job in plan.jobs}
+def _measure(executor: Executor, plan: Plan) -> tuple[dict[str, list[Measured]], list[Skipped]]:
+    measurements: dict[str, list[Measured]] = {job.dataset: [] for job in plan.jobs}
     skipped = []
     for job, result in measure_all(executor, plan.jobs):
         if isinstance(result, Skipped):
             skipped.append(result)
         else:
-            measurements[job.dataset].append((job, result))
+            measurements[job.dataset].append(result)
     for dataset, pictures in measurements.items():
         if not pictures:
             first = next(one for one in skipped if one.dataset == dataset)
@@ -149,9 +137,9 @@ def _model_facts(model: str, name: str | None) -> ModelFacts:
     )
 
 
-def _dataset_facts(name: str, pictures: Sequence[tuple[Job, Measured]]) -> DatasetFacts:
+def _dataset_facts(name: str, pictures: Sequence[Measured]) -> DatasetFacts:
     digest = hashlib.sha256()
-    for _, measured in pictures:
+    for measured in pictures:
         digest.update(f"{measured.key} {measured.sha256}\n".encode())
-    reduced = sum(measured.reduced for _, measured in pictures)
+    reduced = sum(measured.reduced for measured in pictures)
     return DatasetFacts(name, len(pictures), reduced, digest.hexdigest())

@@ -47,7 +47,7 @@ class Wanted:
     Attributes:
         data: a folder with any of ``photos/`` (a folder of lossless pictures), ``imagenet/``
             (``labels.json``), ``coco/`` (``instances.json``), and ``weights/`` of the judges.
-        teacher: file of the teacher for similarity in CLIP space.
+        teacher: specification of the teacher that judges similarity in CLIP space.
         qualities: at which judges look.
         sweep_qualities: of these, at which they look at every position of the view.
         rate_qualities: of the rate-distortion curves.
@@ -57,7 +57,7 @@ class Wanted:
     model: str
     baseline: str | None
     data: Path
-    teacher: Path | None
+    teacher: str | None
     qualities: tuple[int, ...]
     sweep_qualities: tuple[int, ...]
     rate_qualities: tuple[int, ...]
