@@ -168,6 +168,22 @@ async def test_frames_on_their_way_do_not_overtake_one_that_found_no_room(tmp_pa
         assert await waiting(spool) == [1, 0, 2, 3]
 
 
+async def test_a_frame_that_was_put_off_elsewhere_is_not_overtaken(tmp_path):
+    clock = Clock()
+    async with spooling(tmp_path, clock=clock) as spool:
+        await spool.pause(frame_key(3), 0.25)
+        await spool.pause(frame_key(2), 0.5)
+        await spool.pause(frame_key(3), 0.25)
+        for late in (2, 3):
+            with pytest.raises(Overloaded, match="frame 2 of camera gate was refused") as caught:
+                await put(spool, late)
+            assert caught.value.retry_after_seconds == 0.5
+        # It was on its way before.
+        assert await put(spool, 1) == [Acceptance.SPOOLED]
+        clock.now += 0.5
+        assert await put(spool, 2, 3) == [Acceptance.SPOOLED] * 2
+
+
 async def test_a_nearly_full_disk_refuses(tmp_path):
     free = [2**20]
     async with spooling(tmp_path, min_free_bytes=2**19, free_bytes=lambda: free[0]) as spool:

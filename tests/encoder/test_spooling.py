@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import pytest
@@ -109,6 +109,27 @@ async def test_a_full_spool_is_resource_exhausted_and_says_when(tmp_path):
     for answer in answers[2:]:
         assert answer.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
         assert 0 < answer.failure.retry_after_seconds <= 1
+
+
+async def test_a_picture_that_found_the_encoder_busy_is_not_overtaken_by_the_next(tmp_path):
+    codec = FakeCodec()
+    settings = {"upstream": "127.0.0.1:1", "spool": tmp_path, "threads": 1, "max_queued": 0}
+    async with encoding(codec, **settings) as encoder:
+        codec.go_on.clear()
+        first = asyncio.ensure_future(encoder.stub.Encode(request(0)))
+        await asyncio.to_thread(codec.held_up.wait)
+        with pytest.raises(grpc.aio.AioRpcError, match="wait for encoding"):
+            await encoder.stub.Encode(request(1))
+        with pytest.raises(grpc.aio.AioRpcError, match="was refused a moment ago") as caught:
+            await encoder.stub.Encode(request(2))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        codec.go_on.set()
+        assert (await first).delivery == SPOOLED
+        delivery = None
+        while delivery is None:
+            with suppress(grpc.aio.AioRpcError):
+                (delivery,) = await send(encoder, 1)
+        assert delivery == SPOOLED
 
 
 async def test_dropped_frames_reach_the_store_as_a_gap_in_their_place(tmp_path):

@@ -36,6 +36,9 @@ class Admission(Protocol):
             Overloaded: there is no room now.
         """
 
+    async def put_off(self, seconds: float) -> None:
+        """Keep later frames from overtaking this one, which may come again after some seconds."""
+
 
 class Delivery(Protocol):
     """Takes frames in the order in which they come."""
@@ -65,6 +68,9 @@ class DirectDelivery:
         """Return once the decoder has the frame durably."""
         return _OF_RESULT[await self._upstream.deliver(frame)]
 
+    async def put_off(self, seconds: float) -> None:
+        """Do nothing: without a spool, frames come in the order in which they are let through."""
+
 
 class SpooledDelivery:
     """Delivers to the spool, always: one path, and order whatever the link does."""
@@ -75,7 +81,9 @@ class SpooledDelivery:
     async def admit(self, key: FrameKey, picture: types_pb2.Picture) -> Admission | None:
         """Let frames in that are new, while there is room."""
         digest = await asyncio.to_thread(_digest, picture)
-        return None if await self._spool.recognise(key, digest) else _Spooling(self._spool, digest)
+        if await self._spool.recognise(key, digest):
+            return None
+        return _Spooling(self._spool, key, digest)
 
 
 @dataclass(frozen=True)
@@ -83,11 +91,16 @@ class _Spooling:
     """Leave to spool one frame, whose picture has the digest."""
 
     spool: Spool
+    key: FrameKey
     digest: bytes
 
     async def deliver(self, frame: types_pb2.Frame) -> encoder_pb2.Delivery.ValueType:
         """Return once the frame is in the spool durably."""
         return _OF_ACCEPTANCE[await self.spool.put(frame, self.digest)]
+
+    async def put_off(self, seconds: float) -> None:
+        """Let nothing newer of the epoch in for so long."""
+        await self.spool.pause(self.key, seconds)
 
 
 def _digest(picture: types_pb2.Picture) -> bytes:

@@ -16,6 +16,7 @@ from ugicm_encoder.delivery import Admission, Delivery
 from ugicm_encoder.status import ENCODER_STATUS
 from ugicm_servicekit.authorisation import check_item
 from ugicm_servicekit.clients import pixels_under_way
+from ugicm_servicekit.errors import Overloaded
 from ugicm_servicekit.flow import in_order
 from ugicm_servicekit.logs import about_frame
 from ugicm_servicekit.models import Models
@@ -123,10 +124,15 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         )
         frame.capture_time.CopyFrom(nanoseconds_to_wire(captured_ns))
         codec = self._models.named(request.model)
-        with pixels_under_way(await count_pixels(request.picture, self._limits)):
-            done = await self._workers.timed(
-                code, codec, request, limits=self._limits, default_quality=self._default_quality
-            )
+        try:
+            with pixels_under_way(await count_pixels(request.picture, self._limits)):
+                done = await self._workers.timed(
+                    code, codec, request, limits=self._limits, default_quality=self._default_quality
+                )
+        except Overloaded as error:
+            if admission is not None:
+                await admission.put_off(error.retry_after_seconds)
+            raise
         coded = done.value
         frame.stream = coded.stream
         response = encoder_pb2.EncodeResponse(

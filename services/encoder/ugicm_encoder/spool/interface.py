@@ -97,6 +97,12 @@ class Spool(Protocol):
             Overloaded: the spool is full.
         """
 
+    async def pause(self, key: FrameKey, seconds: float) -> None:
+        """Refuse this frame and later ones of its epoch for a while, because this one was refused.
+
+        Those that are on their way already would overtake it.
+        """
+
     async def pending(self, after: int, limit: int) -> Pending:
         """Return what waits behind a position, in order; none of it is dropped until removed.
 

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ugicm.v1 import decoder_pb2, types_pb2
@@ -44,6 +45,14 @@ _OVERHEAD_BYTES = 64 * 2**10
 _PAUSE_SECONDS = 1.0
 
 
+@dataclass(frozen=True)
+class _Pause:
+    """From which sequence on, and until when, the frames of an epoch are refused."""
+
+    sequence: int
+    until: float
+
+
 class SqliteSpool:
     """A ``Spool`` in one folder, for one process; made by ``open``."""
 
@@ -70,7 +79,7 @@ class SqliteSpool:
         self._grown = asyncio.Event()
         # The rest is the commit thread's.
         self._db = db
-        self._paused_until: dict[tuple[str, int], float] = {}
+        self._pauses: dict[tuple[str, int], _Pause] = {}
         # Items up to here are on their way: whether the decoder has them is not known.
         self._held = 0
         self._num_dropped = self._num_damaged = 0
@@ -132,6 +141,10 @@ class SqliteSpool:
         """Return once the frame is durable, or was so before."""
         return await self._commits.run(lambda db: self._put(db, frame, digest))
 
+    async def pause(self, key: FrameKey, seconds: float) -> None:
+        """Refuse this frame and later ones of its epoch for a while."""
+        await self._commits.run(lambda db: self._pause(key, seconds))
+
     async def pending(self, after: int, limit: int) -> Pending:
         """Return what waits behind a position, in order; none of it is dropped until removed."""
         return await self._commits.run(lambda db: self._pending(db, after, limit))
@@ -162,9 +175,12 @@ class SqliteSpool:
             if known != digest:
                 raise FrameTaken(f"another picture was accepted as frame {key}")
             return True
-        seconds = self._paused_until.get((key.camera, key.epoch), 0.0) - self._clock()
-        if seconds > 0:
-            raise _full("the spool was full a moment ago", seconds)
+        pause = self._pauses.get((key.camera, key.epoch))
+        if pause is not None and key.sequence >= pause.sequence and self._clock() < pause.until:
+            raise _full(
+                f"frame {pause.sequence} of camera {key.camera} was refused a moment ago",
+                pause.until - self._clock(),
+            )
         return False
 
     def _put(self, db: sqlite3.Connection, frame: types_pb2.Frame, digest: bytes) -> Acceptance:
@@ -175,7 +191,7 @@ class SqliteSpool:
         try:
             self._make_room(db, len(request))
         except Overloaded:
-            self._pause(key)
+            self._pause(key, _PAUSE_SECONDS)
             raise
         statements.insert_frame(db, key, request, digest)
         statements.forget_accepted(db, self._remembered)
@@ -193,12 +209,14 @@ class SqliteSpool:
             statements.replace_by_gap(db, oldest, types_pb2.GAP_REASON_SPOOL_FULL, self._held)
             self._num_dropped += 1
 
-    def _pause(self, key: FrameKey) -> None:
+    def _pause(self, key: FrameKey, seconds: float) -> None:
         now = self._clock()
-        self._paused_until = {
-            epoch: until for epoch, until in self._paused_until.items() if until > now
-        }
-        self._paused_until[key.camera, key.epoch] = now + _PAUSE_SECONDS
+        self._pauses = {epoch: pause for epoch, pause in self._pauses.items() if pause.until > now}
+        epoch = (key.camera, key.epoch)
+        pause = self._pauses.get(epoch, _Pause(key.sequence, now))
+        self._pauses[epoch] = _Pause(
+            min(pause.sequence, key.sequence), max(pause.until, now + seconds)
+        )
 
     def _shortage(self, db: sqlite3.Connection, num_bytes: int) -> str | None:
         """Return why a frame does not fit, or None where it does."""
