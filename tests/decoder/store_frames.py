@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ugicm_codec import StreamInfo
-from ugicm_decoder.store import Frame
+from ugicm_decoder.store import Frame, Gap, GapReason
 from ugicm_servicekit.wire import FrameKey
 
 NOW_NS = 1_700_000_000_000_000_000
@@ -34,6 +34,15 @@ def frame(
         num_bytes=len(stream),
     )
     return Frame(FrameKey(camera, epoch, sequence), captured_ns, info, stream)
+
+
+# What the golden stores hold, in the order of storing.
+GOLDEN: tuple[Frame | Gap, ...] = (
+    *(frame(sequence=n, captured_ns=10 * n, stream=b"stream %d" % n) for n in range(5)),
+    Gap("gate", 1, 5, 8, GapReason.SPOOL_FULL),
+    frame(sequence=9, captured_ns=90, stream=bytes(range(256)) * 20),
+    frame("yard", LARGEST, epoch=LARGEST, captured_ns=-5, stream=b"last"),
+)
 
 
 def change(path: Path, statement: str, *values: Any) -> None:

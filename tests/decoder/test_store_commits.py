@@ -75,7 +75,7 @@ async def test_frames_of_all_cameras_that_come_together_share_few_commits(
     assert set(await put_all(store, *frames)) == {PutOutcome.STORED}
     await store.close()
     assert sum(groups) == 400
-    assert len(groups) <= 20
+    assert len(groups) <= 40
     assert max(groups) <= 256
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.decoder.store_frames import LARGEST, NOW_NS, ask, change, frame
+from tests.decoder.store_frames import GOLDEN, NOW_NS, ask, change, frame
 from ugicm_decoder.errors import StoreUnusable
 from ugicm_decoder.store import (
     Event,
+    Frame,
     FrameQuery,
     FrameRecord,
     Gap,
-    GapReason,
     PutOutcome,
     SqliteFrameStore,
     connections,
@@ -24,12 +24,8 @@ from ugicm_decoder.store import (
 )
 
 STORES = Path(__file__).parent / "stores"
-FRAMES = [
-    *(frame(sequence=n, captured_ns=10 * n, stream=b"stream %d" % n) for n in range(5)),
-    frame(sequence=9, captured_ns=90, stream=bytes(range(256)) * 20),
-    frame("yard", LARGEST, epoch=LARGEST, captured_ns=-5, stream=b"last"),
-]
-GAP = Gap("gate", 1, 5, 8, GapReason.SPOOL_FULL)
+FRAMES = [thing for thing in GOLDEN if isinstance(thing, Frame)]
+(GAP,) = (thing for thing in GOLDEN if isinstance(thing, Gap))
 
 
 @pytest.fixture
@@ -43,7 +39,6 @@ async def test_a_store_of_every_release_opens_with_all_it_held(golden: Path, pat
     store = await SqliteFrameStore.open(path)
     assert store.id.hex() == "68e19808a9c10aae"
     assert [await store.get(put.key) for put in FRAMES] == FRAMES
-    things = [*FRAMES[:5], GAP, *FRAMES[5:]]
     assert (await store.events(0, cameras=[], limit=100)).items == [
         Event(
             position,
@@ -51,14 +46,14 @@ async def test_a_store_of_every_release_opens_with_all_it_held(golden: Path, pat
             if isinstance(thing, Gap)
             else FrameRecord(thing.key, thing.captured_ns, NOW_NS + position - 1, thing.info),
         )
-        for position, thing in enumerate(things, start=1)
+        for position, thing in enumerate(GOLDEN, start=1)
     ]
     assert [await store.put(again) for again in FRAMES] == [PutOutcome.DUPLICATE] * len(FRAMES)
     assert await store.put_gap(GAP) is PutOutcome.DUPLICATE
     newest = await store.newest_frames(0, cameras=[])
     assert [event.position for event in newest.items] == [7, 8]
     assert await store.put(frame(sequence=10)) is PutOutcome.STORED
-    assert store.newest_position == len(things) + 1
+    assert store.newest_position == len(GOLDEN) + 1
     await store.close()
     assert ask(path, "PRAGMA user_version") == len(schema._MIGRATIONS)
 
