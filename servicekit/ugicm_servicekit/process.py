@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -61,6 +62,7 @@ def run_service(
         )
         configure_logging(settings.log_level, settings.log_format)
         keep_freed_memory()
+        _allow_many_connections()
         asyncio.run(_run(settings, body, services=services, table=table))
     except BadSettings as error:
         for problem in error.problems:
@@ -70,6 +72,12 @@ def run_service(
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit on open files as far as the system lets: 1024 is few for a server."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _run(

@@ -33,8 +33,6 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 _Servicer = TypeVar("_Servicer")
 
-_HANDSHAKE_MS = 10_000
-
 
 class Server:
     """A server that answers health checks from the start, and calls once it serves.
@@ -232,7 +230,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         # Whoever connects and then says nothing is let go.
-        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_seconds)),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
         ("grpc.max_connection_idle_ms", _milliseconds(settings.connection_idle_seconds)),

@@ -123,6 +123,9 @@ class ServerSettings:
     max_pixels_per_client: Annotated[
         int, Setting("most pixels of one client under way; a single picture always passes", 1)
     ] = 2**28
+    handshake_seconds: Annotated[
+        float, Setting("how long a new connection may take to say that it speaks gRPC", 0.001)
+    ] = 10.0
     request_seconds: Annotated[
         float, Setting("how long a client may take to send a call's one request", 0.001)
     ] = 60.0
