@@ -70,9 +70,8 @@ def together(crops: Sequence[Crop], *, unreadable: Sequence[str], small: Sequenc
     )
 
 
-def loaded(loader: DataLoader[Crops], device: torch.device, minimum_side: int) -> Iterator[Batch]:
-    """Yield a loader's steps on the device, and name each skipped picture once."""
-    skipped = Skipped(minimum_side)
+def loaded(loader: DataLoader[Crops], device: torch.device, skipped: Skipped) -> Iterator[Batch]:
+    """Yield a loader's steps on the device; pictures that are skipped are logged once each."""
     for crops in loader:
         known = skipped.count
         for name in crops.unreadable:

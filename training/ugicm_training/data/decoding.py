@@ -38,7 +38,7 @@ class Skipped:
     """Counts the pictures that are left out, and names the first of each kind."""
 
     def __init__(self, minimum_side: int) -> None:
-        self._minimum_side = minimum_side
+        self.minimum_side = minimum_side
         self._unreadable: dict[str, None] = {}
         self._small: dict[str, None] = {}
 
@@ -56,7 +56,7 @@ class Skipped:
         """Log one line for each kind that there is."""
         for kind, names in (
             ("unreadable pictures", self._unreadable),
-            (f"pictures smaller than {self._minimum_side} pixels", self._small),
+            (f"pictures smaller than {self.minimum_side} pixels", self._small),
         ):
             if names:
                 _log.warning("skipped %d %s, the first is %s", len(names), kind, next(iter(names)))

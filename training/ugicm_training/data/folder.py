@@ -45,7 +45,8 @@ class FolderPictures:
     def __init__(
         self, folder: Path, *, minimum_side: int, held_out: int, device: torch.device, workers: int
     ) -> None:
-        paths, sizes = _usable(folder, minimum_side)
+        self._skipped = Skipped(minimum_side)
+        paths, sizes = _usable(folder, self._skipped)
         if len(paths) <= held_out:
             raise EmptyDataset(
                 f"{len(paths)} pictures of at least {minimum_side} pixels under {folder}, "
@@ -57,9 +58,9 @@ class FolderPictures:
             for path, (height, width) in zip(paths, sizes, strict=True)
         )
         self._paths = paths[: self.count]
-        self.held_out = _decoded(paths[self.count :], minimum_side)
-        self.calibration = _decoded(self._paths[:CALIBRATION_PICTURES], minimum_side)
-        self._minimum_side = minimum_side
+        self.held_out = _decoded(paths[self.count :], self._skipped)
+        self.calibration = _decoded(self._paths[:CALIBRATION_PICTURES], self._skipped)
+        self._skipped.report()
         self._device = device
         self._workers = workers
 
@@ -72,7 +73,7 @@ class FolderPictures:
             multiprocessing_context="forkserver" if self._workers else None,
             pin_memory=self._device.type == "cuda",
         )
-        return loaded(loader, self._device, self._minimum_side)
+        return loaded(loader, self._device, self._skipped)
 
 
 @dataclass(frozen=True)
@@ -104,20 +105,18 @@ class _Steps(Dataset[Crops]):
         return together(crops, unreadable=unreadable, small=())
 
 
-def _usable(folder: Path, minimum_side: int) -> tuple[list[Path], list[tuple[int, int]]]:
-    skipped = Skipped(minimum_side)
+def _usable(folder: Path, skipped: Skipped) -> tuple[list[Path], list[tuple[int, int]]]:
     paths, sizes = [], []
     files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
     with ThreadPoolExecutor(_READERS) as readers:
         for path, size in zip(files, readers.map(_size, files), strict=True):
             if size is None:
                 skipped.add_unreadable(path.name)
-            elif min(size) < minimum_side:
+            elif min(size) < skipped.minimum_side:
                 skipped.add_small(path.name)
             else:
                 paths.append(path)
                 sizes.append(size)
-    skipped.report()
     return paths, sizes
 
 
@@ -129,7 +128,5 @@ def _size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _decoded(paths: list[Path], minimum_side: int) -> PhotoSet:
-    return decode_photos(
-        ((path.name, path.read_bytes()) for path in paths), minimum_side=minimum_side
-    )
+def _decoded(paths: list[Path], skipped: Skipped) -> PhotoSet:
+    return decode_photos(((path.name, path.read_bytes()) for path in paths), skipped)

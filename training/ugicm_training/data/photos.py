@@ -71,17 +71,22 @@ def load_photos(source: Path, *, minimum_side: int) -> PhotoSet:
         BadDataset: the decoded pictures would not fit into memory.
         UnreadableShard: a shard is damaged.
     """
-    photos = decode_photos(photo_members(source), minimum_side=minimum_side)
+    skipped = Skipped(minimum_side)
+    photos = decode_photos(photo_members(source), skipped)
+    skipped.report()
     if not photos.pictures:
         raise EmptyDataset(f"no picture of at least {minimum_side} pixels under {source}")
     return photos
 
 
-def decode_photos(members: Iterable[tuple[str, bytes]], *, minimum_side: int) -> PhotoSet:
-    """Decode picture files, given as (name, bytes), as ``load_photos`` does; may return none."""
+def decode_photos(members: Iterable[tuple[str, bytes]], skipped: Skipped) -> PhotoSet:
+    """Decode picture files, given as (name, bytes); those that are skipped are added, none logged.
+
+    Raises:
+        BadDataset: the decoded pictures would not fit into memory.
+    """
     names: list[str] = []
     pictures: list[Picture] = []
-    skipped = Skipped(minimum_side)
     limit, used = _SHARE_OF_MEMORY * _free_memory(), 0
     for name, data in members:
         try:
@@ -89,7 +94,7 @@ def decode_photos(members: Iterable[tuple[str, bytes]], *, minimum_side: int) ->
         except UNREADABLE:
             skipped.add_unreadable(name)
             continue
-        if min(picture.shape[:2]) < minimum_side:
+        if min(picture.shape[:2]) < skipped.minimum_side:
             skipped.add_small(name)
             continue
         used += picture.nbytes
@@ -100,7 +105,6 @@ def decode_photos(members: Iterable[tuple[str, bytes]], *, minimum_side: int) ->
             )
         names.append(name)
         pictures.append(picture)
-    skipped.report()
     return PhotoSet(names, pictures)
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import torch
-import webdataset
 from torch.utils.data import DataLoader, IterableDataset
+from webdataset.tariterators import tar_file_iterator
 
 from ugicm_training.data.crops import Crop, Crops, cut, loaded, together
-from ugicm_training.data.decoding import UNREADABLE, Picture, decode_picture
+from ugicm_training.data.decoding import UNREADABLE, Picture, Skipped, decode_picture
 from ugicm_training.data.members import SUFFIXES
 from ugicm_training.data.memory import CALIBRATION_PICTURES
 from ugicm_training.data.order import Order
@@ -51,6 +51,7 @@ class ShardPictures:
         device: torch.device,
         workers: int,
     ) -> None:
+        self._skipped = Skipped(minimum_side)
         names = [_picture_names(shard) for shard in shards]
         total = sum(map(len, names))
         if total <= held_out:
@@ -69,19 +70,21 @@ class ShardPictures:
             if kept < len(members):
                 spare += _members(shard)[kept:]
         self._shards = tuple(used)
-        self.held_out = decode_photos(spare, minimum_side=minimum_side)
+        self.held_out = decode_photos(spare, self._skipped)
         some = itertools.chain.from_iterable(
             itertools.islice(_members(shard.path), shard.count) for shard in self._shards
         )
         self.calibration = decode_photos(
-            itertools.islice(some, CALIBRATION_PICTURES), minimum_side=minimum_side
+            itertools.islice(some, CALIBRATION_PICTURES), self._skipped
         )
-        self._minimum_side = minimum_side
+        self._skipped.report()
         self._device = device
         self._workers = workers
 
     def batches(self, order: Order, first: int) -> Iterator[Batch]:
-        steps = _Steps(self._shards, order, first, self._minimum_side, max(1, self._workers))
+        steps = _Steps(
+            self._shards, order, first, self._skipped.minimum_side, max(1, self._workers)
+        )
         loader: DataLoader[Crops] = DataLoader(
             steps,
             batch_size=None,
@@ -89,7 +92,7 @@ class ShardPictures:
             multiprocessing_context="forkserver" if self._workers else None,
             pin_memory=self._device.type == "cuda",
         )
-        return loaded(loader, self._device, self._minimum_side)
+        return loaded(loader, self._device, self._skipped)
 
 
 @dataclass(frozen=True)
@@ -184,12 +187,12 @@ def _picture_names(shard: Path) -> list[str]:
 def _members(shard: Path) -> list[Member]:
     """Return (name, file bytes) of a shard's pictures in the order they stand in it."""
     try:
-        samples = list(webdataset.WebDataset(str(shard), shardshuffle=False, empty_check=False))
+        with shard.open("rb") as stream:
+            members = [(member["fname"], member["data"]) for member in tar_file_iterator(stream)]
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise UnreadableShard(f"{shard} is no whole tar file: {error}") from error
     return [
-        (f"{PurePosixPath(sample['__key__']).name}.{ending}", data)
-        for sample in samples
-        for ending, data in sample.items()
-        if f".{ending}".lower().endswith(SUFFIXES)
+        (PurePosixPath(name).name, data)
+        for name, data in members
+        if PurePosixPath(name).suffix.lower() in SUFFIXES
     ]
