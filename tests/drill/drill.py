@@ -34,8 +34,8 @@ from ugicm_servicekit.wire import FrameKey
 
 _EPOCH = 1
 _SIDE = 24
-_LIMIT_SECONDS = 30.0
-_SETTLE_SECONDS = 120.0
+_LIMIT_SECONDS = 120.0
+_SETTLE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
