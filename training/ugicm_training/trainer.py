@@ -128,7 +128,7 @@ class Trainer:
                 "threads": torch.get_num_threads(),
                 "precision": str(self._precision).removeprefix("torch."),
                 "execution": execution.value,
-                "torch": torch.__version__,
+                "torch": str(torch.__version__),  # a class of its own, which checkpoints refuse
             }
         )
         leads = fabric.is_global_zero
