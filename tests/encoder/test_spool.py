@@ -328,6 +328,39 @@ async def test_a_newer_spool_is_refused(tmp_path):
             pass
 
 
+async def test_a_closed_spool_says_so(tmp_path):
+    async with spooling(tmp_path) as spool:
+        pass
+    with pytest.raises(SpoolFailed, match="closed"):
+        await put(spool, 0)
+
+
+async def test_a_caller_who_gives_up_takes_nothing_back(tmp_path):
+    async with spooling(tmp_path) as spool:
+        calls = [asyncio.create_task(put(spool, number)) for number in range(5)]
+        await asyncio.sleep(0)
+        calls[2].cancel()
+        await asyncio.wait(calls)
+        assert await waiting(spool) == list(range(5))
+
+
+async def test_damaged_pages_fail_calls_and_hang_none(tmp_path):
+    async with spooling(tmp_path) as spool:
+        await put(spool, *range(8), stream=b"x" * 5000)
+    path = tmp_path / "spool.sqlite3"
+    data = bytearray(path.read_bytes())
+    for page in range(2, len(data) // 4096):
+        data[4096 * page : 4096 * page + 64] = b"\xff" * 64
+    path.write_bytes(data)
+    with pytest.raises((SpoolFailed, SpoolUnusable), match="malformed"):
+        async with spooling(tmp_path) as spool:
+            await waiting(spool)
+    # The lock is free again.
+    with pytest.raises((SpoolFailed, SpoolUnusable), match="malformed"):
+        async with spooling(tmp_path) as spool:
+            await put(spool, 9)
+
+
 async def test_a_database_that_fails_fails_its_callers_and_no_others(tmp_path):
     async with spooling(tmp_path) as spool:
         damage(tmp_path, "ALTER TABLE accepted RENAME TO away")

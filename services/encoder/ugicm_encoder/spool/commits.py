@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from ugicm_encoder.errors import SpoolFailed
+
 __all__ = ["Commits"]
 
 _Result = TypeVar("_Result")
@@ -49,20 +51,27 @@ class Commits:
         self._explain = explain
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="spool")
         self._thread.start()
 
     async def run(self, operation: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """Return what the operation returns, once all that it wrote is durable.
 
-        An operation that raises must not have written anything before.
+        What an operation wrote before it raised is durable too.
+
+        Raises:
+            SpoolFailed: the spool is closed.
         """
+        if self._is_closed:
+            raise SpoolFailed("the spool is closed")
         future: asyncio.Future[_Result] = self._loop.create_future()
         self._jobs.put(_Job(operation, future))
         return await future
 
     async def close(self) -> None:
         """Finish what was asked for, and end the thread."""
+        self._is_closed = True
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
 

@@ -68,7 +68,6 @@ class SqliteSpool:
         free_bytes: Callable[[], int],
         clock: Callable[[], float],
     ) -> None:
-        self._opened = opened
         self._max_bytes = max_bytes
         self._min_free_bytes = min_free_bytes
         self._when_full = when_full
@@ -85,6 +84,7 @@ class SqliteSpool:
         self._num_dropped = self._num_damaged = 0
         self._newest_position, self._usage = self._totals()
         self._commits = Commits(db, committed=self._publish, explain=_explain)
+        self._opened = opened.pop_all()
 
     @classmethod
     async def open(
@@ -117,7 +117,7 @@ class SqliteSpool:
                 db = await asyncio.to_thread(_open, folder, opened)
                 return cls(
                     db,
-                    opened.pop_all(),
+                    opened,
                     max_bytes=max_bytes,
                     min_free_bytes=min_free_bytes,
                     when_full=when_full,
