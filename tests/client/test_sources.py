@@ -67,6 +67,20 @@ def test_a_video_gives_frames_at_a_rate_of_its_own_time(video):
     assert levels(read_source(video, fps=5)) == LEVELS[::2]
 
 
+@pytest.mark.parametrize("at", range(len(LEVELS)))
+def test_reading_goes_on_behind_a_frame_that_is_named(folder, video, at):
+    for source in (folder, video):
+        first = list(read_source(source))[at]
+        assert levels(read_source(source, after=first.name)) == LEVELS[at + 1 :]
+        endless = levels(islice(read_endlessly(source, after=first.name), 6))
+        assert endless == [*LEVELS[at + 1 :], *LEVELS, *LEVELS][:6]
+
+
+def test_a_rate_counts_from_the_beginning_also_behind_a_frame_that_is_named(video):
+    second = list(read_source(video, fps=5))[1]
+    assert levels(read_source(video, fps=5, after=second.name)) == LEVELS[4:]
+
+
 def test_a_rate_above_the_videos_gives_every_frame_once(video):
     assert levels(read_source(video, fps=1000)) == LEVELS
 

@@ -21,6 +21,8 @@ def main() -> int:
         num_frames=options.frames,
         num_faults=options.faults,
         fps=options.fps,
+        # Streams of a real model are small: the least that the setting allows is full soon enough.
+        spool_bytes=Plan.spool_bytes if options.model is None else 2**16,
         spool_full=options.spool_full,
         model=options.model,
     )
