@@ -240,5 +240,5 @@ def test_the_store_does_as_the_model_does(
 ) -> None:
     monkeypatch.setattr(removals, "_GAPS_OF_EPOCH", most_gaps)
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+        machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)
     )
