@@ -117,7 +117,5 @@ def test_an_architecture_that_torchvision_lacks_is_named(tmp_path):
 
 @needs_shared_data
 def test_another_network_is_told_by_its_input():
-    with pytest.raises(
-        BadJudge, match=r"shape \(1, 3, 352, 352\), expected"
-    ):
+    with pytest.raises(BadJudge, match=r"shape \(1, 3, 352, 352\), expected"):
         Yolox(WEIGHTS / "FastestDet.onnx")

@@ -152,7 +152,10 @@ def average_precision(matches: Matches, draws: NDArray[np.int64]) -> NDArray[np.
         true = weights @ np.cumsum(owns[:, hits], axis=1)
         precision = true / np.maximum(every, 1.0)
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        area[present] = _read(true.astype(np.int64), envelope, objects[present, None])
+        # How many of COCO's recalls lie between one hit and the next.
+        recall = true / objects[present, None]
+        reached = np.searchsorted(_RECALLS, recall, side="right")
+        area[present] = (np.diff(reached, axis=1, prepend=0) * envelope).sum(1) / len(_RECALLS)
     return areas
 
 
@@ -163,23 +166,6 @@ def mean_average_precision(
     areas = np.stack([average_precision(one, draws) for one in categories])
     present = ~np.isnan(areas)
     mean: NDArray[np.float64] = np.where(present, areas, 0.0).sum(0) / np.maximum(present.sum(0), 1)
-    return mean
-
-
-def _read(
-    true: NDArray[np.int64], envelope: NDArray[np.float64], objects: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return each row's mean height at COCO's recalls: 0 beyond the last recall it reaches."""
-    rows, columns = true.shape
-    # The fewest objects whose share reaches a recall, in the arithmetic that pycocotools uses.
-    fewest = np.ceil(_RECALLS * objects - 0.5).astype(np.int64)
-    fewest += fewest / objects < _RECALLS
-    # One sorted search for all rows, each lifted above the one before it.
-    lift = (objects.max() + 1) * np.arange(rows)[:, None]
-    places = np.searchsorted((true + lift).ravel(), (fewest + lift).ravel())
-    places = places.reshape(rows, len(_RECALLS)) - columns * np.arange(rows)[:, None]
-    beyond_last = np.concatenate([envelope, np.zeros((rows, 1))], axis=1)
-    mean: NDArray[np.float64] = np.take_along_axis(beyond_last, places, axis=1).mean(axis=1)
     return mean
 
 

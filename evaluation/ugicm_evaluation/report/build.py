@@ -8,6 +8,7 @@ import platform
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any
 
 from ugicm_codec.models.modelfile import read_model_file
 from ugicm_evaluation.errors import NothingMeasured
@@ -21,6 +22,9 @@ from ugicm_evaluation.report.rates import rate_distortion
 from ugicm_evaluation.report.results import DatasetFacts, Judged, ModelFacts, Report
 
 __all__ = ["make_report"]
+
+# A training record's longer lists are its curves.
+_SHOWN = 8
 
 # Libraries that decide bytes, pixels or answers.
 _LIBRARIES = (
@@ -129,12 +133,16 @@ def _model_facts(model: str, name: str | None) -> ModelFacts:
         num_bytes=sum(tensor.nbytes for tensor in file.tensors.values()),
         latents_id=info.latents_id.hex(),
         sha256=info.sha256,
-        training={
-            key: value
-            for key, value in info.training.items()
-            if isinstance(value, str | int | float)
-        },
+        training={key: _brief(value) for key, value in info.training.items()},
     )
+
+
+def _brief(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _brief(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_brief(item) for item in value] if len(value) <= _SHOWN else f"{len(value)} entries"
+    return value
 
 
 def _dataset_facts(name: str, pictures: Sequence[Measured]) -> DatasetFacts:

@@ -10,7 +10,7 @@ from ugicm_evaluation.bootstrap import Estimate
 from ugicm_evaluation.report.results import Judged, RateDistortion, Report
 from ugicm_evaluation.tasks.protocol import Better, Role
 
-__all__ = ["Claim", "Verdict", "claims"]
+__all__ = ["Claim", "Verdict", "claims", "verdict"]
 
 # The human view may cost this much against the baseline, in dB.
 _HUMAN_COST = 0.3
@@ -58,7 +58,7 @@ def _better(text: str, judged: Judged, found: Estimate) -> Claim:
     unit = {"%": " points", "": ""}.get(judged.unit, f" {judged.unit}")
     shown = f"{found.value:+.{digits}f}{unit} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
     better = found if judged.better is Better.HIGHER else _negated(found)
-    return Claim(text, shown, _above(better, 0.0))
+    return Claim(text, shown, verdict(better, 0.0))
 
 
 def _of_rates(found: RateDistortion) -> Iterator[Claim]:
@@ -66,7 +66,7 @@ def _of_rates(found: RateDistortion) -> Iterator[Claim]:
         yield Claim(
             f"human view within {_HUMAN_COST} dB of the baseline at equal bytes",
             _decibels(found.human_over_baseline),
-            _above(found.human_over_baseline, -_HUMAN_COST),
+            verdict(found.human_over_baseline, -_HUMAN_COST),
         )
     # The first range is the one that is asked about.
     for low_rates in found.ranges[:1]:
@@ -75,17 +75,18 @@ def _of_rates(found: RateDistortion) -> Iterator[Claim]:
             yield Claim(
                 f"human view beats JPEG by {gain:g} dB {where}",
                 _decibels(low_rates.over_jpeg),
-                _above(low_rates.over_jpeg, gain),
+                verdict(low_rates.over_jpeg, gain),
             )
         if low_rates.over_webp is not None:
             yield Claim(
                 f"human view beats WebP {where}",
                 _decibels(low_rates.over_webp),
-                _above(low_rates.over_webp, 0.0),
+                verdict(low_rates.over_webp, 0.0),
             )
 
 
-def _above(found: Estimate, least: float) -> Verdict:
+def verdict(found: Estimate, least: float) -> Verdict:
+    """Return whether a figure is larger than ``least``, as far as its interval can say."""
     if found.low > least:
         return Verdict.YES
     return Verdict.NO if found.high < least or found.value <= least else Verdict.UNDECIDED

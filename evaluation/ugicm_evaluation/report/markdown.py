@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
@@ -30,6 +31,7 @@ def page(report: Report, pictures: Sequence[tuple[str, PurePath]]) -> str:
         parts += ["### Rate and distortion", *_rate_distortion(report.rate_distortion)]
     if report.judged:
         parts += ["### What judges see", *_judged(report)]
+    parts += ["### How it was trained", _training(report)]
     parts += ["### How to get these figures again", _provenance(report)]
     return "\n\n".join(parts) + "\n"
 
@@ -66,10 +68,6 @@ def _facts(report: Report) -> str:
         row("latents id", (f"`{model.latents_id}`" for model in models)),
         row("SHA-256", (f"`{model.sha256[:16]}...`" for model in models)),
     ]
-    keys = dict.fromkeys(key for model in models for key in model.training)
-    for key in keys:
-        values = [str(model.training.get(key, "")) for model in models]
-        rows.append(row(key.replace("_", " "), values))
     text = _table(["", *names], rows, words=len(models) + 1)
     if report.baseline is not None:
         text += (
@@ -294,6 +292,16 @@ def _by_quality(judged: Sequence[Judged]) -> str:
             if row.quality is not None
         ]
     return _table(head, rows, words=2)
+
+
+def _training(report: Report) -> str:
+    parts = ["The records in the model files; `ugicm models --json` shows them whole."]
+    for name, model in (("model", report.model), ("baseline", report.baseline)):
+        if model is not None:
+            record = json.dumps(model.training, indent=1, ensure_ascii=False, sort_keys=True)
+            summary = f"<details><summary>{name}</summary>"
+            parts.append(f"{summary}\n\n```json\n{record}\n```\n\n</details>")
+    return "\n\n".join(parts)
 
 
 def _provenance(report: Report) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ugicm_evaluation.bootstrap import Estimate
 from ugicm_evaluation.measuring.run import Skipped
@@ -30,7 +31,7 @@ class ModelFacts:
 
     Attributes:
         parameters: values in the file.
-        training: the record's single values.
+        training: the record, with long lists as their length.
     """
 
     name: str
@@ -42,7 +43,7 @@ class ModelFacts:
     num_bytes: int
     latents_id: str
     sha256: str
-    training: Mapping[str, str | int | float]
+    training: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
