@@ -237,6 +237,17 @@ async def test_gaps_of_one_epoch_grow_together_and_survive(tmp_path):
         assert spool.usage.num_bytes <= 3300
 
 
+async def test_dropping_is_told_now_and_then(tmp_path, caplog):
+    clock = Clock()
+    async with spooling(tmp_path, **dropping(3), clock=clock) as spool:
+        for number in range(20):
+            await put(spool, number, stream=STREAM)
+            clock.now += 1
+    told = [record.getMessage() for record in caplog.records if "gives way" in record.getMessage()]
+    assert len(told) == 2
+    assert "of at most 3300 bytes: frame gate/1/0 gives way, the 1. since the start" in told[0]
+
+
 async def test_gaps_of_several_epochs_and_cameras_stay_apart(tmp_path):
     async with spooling(tmp_path, **dropping(4)) as spool:
         for number in range(20):

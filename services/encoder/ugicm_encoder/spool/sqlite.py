@@ -43,6 +43,8 @@ _OVERHEAD_BYTES = 64 * 2**10
 # A camera has this much time to learn that a frame found no room before its later ones are let in:
 # those that were on their way already must not overtake it.
 _PAUSE_SECONDS = 1.0
+# Dropping is told so often at most.
+_SILENT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class SqliteSpool:
         # Items up to here are on their way: whether the decoder has them is not known.
         self._held = 0
         self._num_dropped = self._num_damaged = 0
+        self._silent_until = clock()
         self._newest_position, self._usage = self._totals()
         self._commits = Commits(db, committed=self._publish, explain=_explain)
         self._opened = opened.pop_all()
@@ -208,6 +211,20 @@ class SqliteSpool:
                 raise _full(shortage, _PAUSE_SECONDS)
             statements.replace_by_gap(db, oldest, types_pb2.GAP_REASON_SPOOL_FULL, self._held)
             self._num_dropped += 1
+            self._tell_of_dropping(oldest, shortage)
+
+    def _tell_of_dropping(self, oldest: statements.Row, shortage: str) -> None:
+        now = self._clock()
+        if now >= self._silent_until:
+            self._silent_until = now + _SILENT_SECONDS
+            _log.warning(
+                "%s: frame %s/%d/%d gives way, the %d. since the start",
+                shortage,
+                oldest.camera,
+                oldest.epoch,
+                oldest.first_sequence,
+                self._num_dropped,
+            )
 
     def _pause(self, key: FrameKey, seconds: float) -> None:
         now = self._clock()
