@@ -165,7 +165,7 @@ def test_a_set_without_pictures_is_refused(tmp_path, storage):
 @pytest.mark.parametrize("storage", list(Storage))
 def test_a_set_that_is_held_out_whole_is_refused(folder, shards, storage):
     source = shards if storage is Storage.DISK else folder
-    with pytest.raises(EmptyDataset, match="7 pictures.* of which 7 are held out"):
+    with pytest.raises(EmptyDataset, match=r"7 pictures.* of which 7 are held out"):
         open_at(source, storage, held_out=7)
 
 
