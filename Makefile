@@ -58,7 +58,7 @@ format: .venv/.development ## format the code, and fix what ruff can
 .PHONY: clean
 clean: ## remove .venv, caches and what the demo and the benchmark wrote
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache \
-		demo-output bench-output
+		demo-output bench-output .ugicm-evaluation
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.base:

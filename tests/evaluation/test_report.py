@@ -166,6 +166,7 @@ def test_no_folder_of_this_machine_is_written(out, data):
     assert not any(str(data.parent) in text or str(out.parent) in text for text in written)
 
 
+@pytest.mark.slow
 def test_a_second_run_measures_nothing_and_writes_the_same(out, data):
     from tests.codec.conftest import TINY
 
@@ -207,6 +208,7 @@ def test_an_unknown_model_is_one_clear_line(data, tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_set_of_damaged_pictures_only_is_one_clear_line(tmp_path, capsys):
     data, out = tmp_path / "data", tmp_path / "docs"
     (data / "photos").mkdir(parents=True)
