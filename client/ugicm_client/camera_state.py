@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ugicm_client.errors import BadState
+from ugicm_servicekit.durable import make_folder_durably, write_durably
 
 __all__ = ["CameraState", "Progress"]
 
@@ -74,7 +74,7 @@ class CameraState:
             OSError: it cannot be read or written.
         """
         path = path.resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder_durably(path.parent)
         with _locked(path):
             state = cls(path, _begin(_read(path), path, camera, source), clock)
             try:
@@ -136,17 +136,7 @@ _TYPES = {name: type(value) for name, value in asdict(Progress("", "", 0)).items
 
 def _write(path: Path, progress: Progress) -> None:
     """Replace the file durably: whoever reads it, at any moment, reads a whole one."""
-    new = path.with_name(f".{path.name}.new")
-    with new.open("w", encoding="utf-8") as file:
-        json.dump(asdict(progress), file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_durably(path, json.dumps(asdict(progress), indent=2).encode())
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 
 import grpc
 
 from ugicm.v1 import types_pb2
 from ugicm_encoder.errors import SpoolFailed
+from ugicm_servicekit.durable import make_folder_durably, write_durably
 from ugicm_servicekit.wire import key_from_wire
 
 __all__ = ["RefusedFrames"]
@@ -51,26 +51,8 @@ class RefusedFrames:
             "message": failure.message,
         }
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            _write_durably(self._folder / f"{name}.ugi", frame.stream)
-            _write_durably(self._folder / f"{name}.json", json.dumps(record, indent=2).encode())
-            _sync(self._folder)
-            _sync(self._folder.parent)
+            make_folder_durably(self._folder)
+            write_durably(self._folder / f"{name}.ugi", frame.stream)
+            write_durably(self._folder / f"{name}.json", json.dumps(record, indent=2).encode())
         except OSError as error:
             raise SpoolFailed(f"cannot keep a refused frame in {self._folder}: {error}") from error
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

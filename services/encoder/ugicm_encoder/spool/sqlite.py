@@ -31,6 +31,7 @@ from ugicm_encoder.spool.interface import (
     SpoolUsage,
 )
 from ugicm_encoder.spool.schema import check, migrate
+from ugicm_servicekit.durable import make_folder_durably
 from ugicm_servicekit.errors import Overloaded
 from ugicm_servicekit.wire import FrameKey, key_from_wire
 
@@ -298,7 +299,7 @@ def _explain(error: sqlite3.Error) -> Exception:
 
 
 def _open(folder: Path, opened: ExitStack) -> sqlite3.Connection:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder_durably(folder)
     path = folder / "spool.sqlite3"
     opened.enter_context(_locked(folder))
     # Transactions are spelt out; after the start, the connection is the commit thread's.
