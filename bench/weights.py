@@ -77,7 +77,8 @@ def _human_synthesis(synthesis: ConditionalSynthesis, inverse_gain: Tensor) -> d
         state[f"{2 * index + 1}.beta"] = normalise.beta
         state[f"{2 * index + 1}.gamma"] = normalise.gamma
     state["0.weight"] *= inverse_gain[:, None, None, None]
-    state["6.weight"], state["6.bias"] = synthesis.output.weight, terms[-1]
+    state["6.weight"] = synthesis.output.weight
+    state["6.bias"] = synthesis.output_bias.flatten() + terms[-1]
     return state
 
 
