@@ -14,7 +14,7 @@ from ugicm_codec.entropy.rans import PRECISION
 
 __all__ = ["fit_bottleneck"]
 
-_STEPS = 800
+_STEPS = 400
 _FIRST_RATE = 0.03
 
 # The quantiles around a median, as CompressAI starts them: nothing here looks at the outer ones.

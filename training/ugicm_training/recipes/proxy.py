@@ -12,7 +12,7 @@ from ugicm_training.recipes.schema import Length, Recipe, Views
 __all__ = ["proxy_any_quality", "proxy_fixed_rate", "proxy_start"]
 
 # Enough that pictures look like themselves, in minutes of one core.
-_START_STEPS, _BACKBONE_STEPS, _VIEWS_STEPS = 2_000, 700, 150
+_START_STEPS, _BACKBONE_STEPS, _VIEWS_STEPS = 2_000, 400, 100
 
 
 def proxy_start() -> Recipe:
