@@ -12,7 +12,7 @@ TOOLS := constriction hypothesis import-linter mypy pytest pytest-asyncio pytest
 manifests = constraints.txt $(1:%=%/pyproject.toml)
 pip_install = .venv/bin/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX_URL),--extra-index-url "$(TORCH_INDEX_URL)")
-runtime = $(RUNTIME:%=--editable ./%) --editable "./client[demo]"
+runtime = $(RUNTIME:%=--editable ./%) --editable "./client[demo]" --editable "./servicekit[traces]"
 
 .PHONY: help
 help: ## list the targets
