@@ -124,7 +124,7 @@ def test_what_was_segmented_before_an_error_is_kept(photos, tmp_path):
     (tmp_path / "other.json").write_text(json.dumps(instances))
     options = ("--segmenter", "coco", "--annotations", str(tmp_path / "other.json"))
     with pytest.raises(
-        BadMasks, match=r"other\.json, picture square\.png: a mask of 5x5 pixels for 80x100"
+        BadMasks, match=r"other\.json, picture square\.png: masks of 5x5 pixels for one of 80x100"
     ):
         masks_of(photos, tmp_path / "masks", *options)
     assert content(tmp_path / "masks") == {"scene.png": PictureMasks(60, 72, ())}

@@ -80,9 +80,18 @@ def test_a_picture_that_the_file_does_not_know_has_no_masks(file):
 
 def test_masks_of_another_size_name_the_file_and_the_picture(file):
     with pytest.raises(
-        BadMasks, match=r"masks\.json, picture cat\.jpg: a mask of 6x8 pixels for 12x16"
+        BadMasks, match=r"masks\.json, picture cat\.jpg: masks of 6x8 pixels for one of 12x16"
     ):
         file(annotations(COMPRESSED)).segment("cat.jpg", np.zeros((12, 16, 3), np.uint8))
+
+
+def test_polygons_of_another_size_are_refused_too(file):
+    with pytest.raises(BadMasks, match=r"picture cat\.jpg: masks of 6x8 pixels for one of 12x16"):
+        file(annotations(POLYGON)).segment("cat.jpg", np.zeros((12, 16, 3), np.uint8))
+
+
+def test_a_box_without_a_mask_is_no_instance(file):
+    assert len(file(annotations([], POLYGON)).segment("cat.jpg", PICTURE)) == 1
 
 
 @pytest.mark.parametrize("counts", ["abc", "h4", [13, 3], [47]])

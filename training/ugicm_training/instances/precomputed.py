@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +37,8 @@ class _Annotation(msgspec.Struct, frozen=True):
 class _Image(msgspec.Struct, frozen=True):
     id: int | str
     file_name: str
+    height: _Side | None = None
+    width: _Side | None = None
 
 
 class _Annotations(msgspec.Struct, frozen=True):
@@ -70,7 +72,7 @@ class CocoFile:
             BadMasks: it is no such JSON; the message says what is wrong where.
             OSError: it cannot be read.
         """
-        _annotations(self.path)
+        _content(self.path)
 
     def segment(self, name: str, picture: Picture) -> Masks:
         """Return the masks that the file has for a picture, none where it has none.
@@ -79,10 +81,11 @@ class CocoFile:
             BadMasks: they were made from a picture of another size, or are damaged.
         """
         height, width = picture.shape[:2]
-        known = _annotations(self.path)
-        found = next((known[key] for key in _keys(name) if key in known), [])
+        known = _content(self.path)
+        found = next((known[key] for key in _keys(name) if key in known), _Found())
         try:
-            runs = [_compressed(annotation, height, width) for annotation in found]
+            _compare(found.size, height, width)
+            runs = [_compressed(shape, height, width) for shape in found.shapes]
             return PictureMasks(height, width, tuple(runs)).decode()
         except BadMasks as error:
             raise BadMasks(f"{self.path}, picture {name}: {error}") from error
@@ -94,32 +97,47 @@ def _keys(name: str) -> tuple[str, ...]:
     return (name, base.name, base.stem, number)
 
 
+@dataclass
+class _Found:
+    """What a file holds for one picture; the size is None where it does not say."""
+
+    size: tuple[int, int] | None = None
+    shapes: list[_Runs | list[_Polygon]] = field(default_factory=list)
+
+
 @cache
-def _annotations(path: Path) -> dict[str, list[_Annotation]]:
+def _content(path: Path) -> dict[str, _Found]:
     try:
         content = msgspec.json.decode(path.read_bytes(), type=_Annotations | list[_Annotation])
     except msgspec.MsgspecError as error:
         raise BadMasks(f"{path} holds no masks as COCO writes them: {error}") from error
+    of_name: dict[str, _Found] = defaultdict(_Found)
+    names = {}
     if isinstance(content, list):
-        found, names = content, {}
+        annotations = content
     else:
-        found = content.annotations
-        names = {image.id: Path(image.file_name).name for image in content.images}
-    of_name = defaultdict(list)
-    for annotation in sorted(found, key=lambda annotation: -annotation.score):
-        if not annotation.iscrowd:
+        annotations = content.annotations
+        for image in content.images:
+            name = names[image.id] = Path(image.file_name).name
+            if image.height is not None and image.width is not None:
+                of_name[name].size = (image.height, image.width)
+    for annotation in sorted(annotations, key=lambda annotation: -annotation.score):
+        if annotation.segmentation and not annotation.iscrowd:  # a box alone has no polygon
             name = names.get(annotation.image_id, str(annotation.image_id))
-            of_name[name].append(annotation)
+            of_name[name].shapes.append(annotation.segmentation)
     return dict(of_name)
 
 
-def _compressed(annotation: _Annotation, height: int, width: int) -> bytes:
-    shape = annotation.segmentation
+def _compressed(shape: _Runs | list[_Polygon], height: int, width: int) -> bytes:
     if isinstance(shape, list):
         runs: dict[str, Any] = coco.merge(coco.frPyObjects(shape, height, width))
         return bytes(runs["counts"])
-    if shape.size != (height, width):
-        raise BadMasks(f"a mask of {shape.size[0]}x{shape.size[1]} pixels for {height}x{width}")
+    _compare(shape.size, height, width)
     if isinstance(shape.counts, str):
         return shape.counts.encode("ascii", "replace")
     return compress(shape.counts, height, width)
+
+
+def _compare(size: tuple[int, int] | None, height: int, width: int) -> None:
+    if size not in (None, (height, width)):
+        raise BadMasks(f"masks of {size[0]}x{size[1]} pixels for one of {height}x{width}")

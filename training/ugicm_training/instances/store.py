@@ -46,15 +46,9 @@ class MaskStore:
         """
         if not path.is_file():
             raise BadMasks(f"{path} is no file; `ugicm-train masks` writes one")
-        with _explained(path):
-            connection = sqlite3.connect(
-                f"{path.resolve().as_uri()}?mode=ro",
-                uri=True,
-                check_same_thread=False,  # a thread may prepare the next batch
-            )
-            store = cls(path, connection)
-            store._check()
-        return store
+        # Not read-only: what a killed writer left half-done has to be undone.
+        with _connected(path, "rw") as store:
+            return store
 
     @classmethod
     def create(cls, path: Path, segmenter: str) -> MaskStore:
@@ -66,20 +60,14 @@ class MaskStore:
         """
         if not path.parent.is_dir():
             raise FileNotFoundError(f"no folder {path.parent}")
-        with _explained(path):
-            connection = sqlite3.connect(path)
-            store = cls(path, connection)
-            if not path.stat().st_size:
-                connection.executescript(
-                    f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; {_SCHEMA} COMMIT;"
-                )
-            store._check()
-            if store.segmenter is None:
-                with connection:
-                    connection.execute("INSERT INTO segmenter VALUES (?)", (segmenter,))
-        if store.segmenter != segmenter:
-            raise BadMasks(f"{path} holds masks of {store.segmenter}, not of {segmenter}")
-        return store
+        with _connected(path, "rwc") as store:
+            found = store.segmenter
+            if found is None:
+                with store._connection:
+                    store._connection.execute("INSERT INTO segmenter VALUES (?)", (segmenter,))
+            elif found != segmenter:
+                raise BadMasks(f"{path} holds masks of {found}, not of {segmenter}")
+            return store
 
     @property
     def segmenter(self) -> str | None:
@@ -133,10 +121,28 @@ class MaskStore:
     ) -> None:
         self.close()
 
-    def _check(self) -> None:
-        (found,) = self._connection.execute("PRAGMA application_id").fetchone()
-        if found != _APPLICATION_ID:
-            raise BadMasks(f"{self.path} is no file of masks")
+
+@contextmanager
+def _connected(path: Path, mode: str) -> Iterator[MaskStore]:
+    """Open a file, and close it again where that or the block fails."""
+    with _explained(path):
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}",
+            uri=True,
+            check_same_thread=False,  # a thread may prepare the next batch
+        )
+        try:
+            if mode == "rwc" and not path.stat().st_size:
+                connection.executescript(
+                    f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; {_SCHEMA} COMMIT;"
+                )
+            (found,) = connection.execute("PRAGMA application_id").fetchone()
+            if found != _APPLICATION_ID:
+                raise BadMasks(f"{path} is no file of masks")
+            yield MaskStore(path, connection)
+        except BaseException:
+            connection.close()
+            raise
 
 
 @contextmanager

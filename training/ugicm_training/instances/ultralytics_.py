@@ -34,8 +34,9 @@ class SegmentAnything:
 
     Attributes:
         family: of the weights.
-        weights: a file, or the name of one that the library itself fetches (``FastSAM-s.pt``,
-            ``mobile_sam.pt``, ``sam2.1_b.pt``). It is a pickle: only load one that you trust.
+        weights: a file, or the name of one that the library itself fetches into the working
+            folder (``FastSAM-s.pt``, ``mobile_sam.pt``, ``sam2.1_b.pt``). It is a pickle: only load
+            one that you trust.
         device: as PyTorch names it.
         side: pixels of the longer side that the network sees.
         confidence: that the network has at least in what is returned; FastSAM's own setting.
