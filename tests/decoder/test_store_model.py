@@ -68,7 +68,7 @@ class StoreMachine(RuleBasedStateMachine):
         path = Path(self.folder.name) / "frames.sqlite"
         self.opened = ExitStack()
         self.db = open_writer(path, self.opened)
-        self.room = Room(LIMITS, lambda: self.disk_free)
+        self.room = Room(path, LIMITS, lambda: self.disk_free)
         self.upkeep = Upkeep(self.db, path, LIMITS, self.room, lambda: self.now_ns)
 
     def teardown(self) -> None:

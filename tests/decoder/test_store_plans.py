@@ -27,7 +27,8 @@ def db(tmp_path: Path) -> Iterator[Connection]:
 
 
 def roomy(db: Connection) -> Room:
-    room = Room(StoreLimits(), lambda: 10**12)
+    path = Path(db.execute("PRAGMA database_list").fetchone()[2])
+    room = Room(path, StoreLimits(), lambda: 10**12)
     room.measure(db)
     return room
 

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -232,7 +233,7 @@ def test_one_step_is_bounded_in_frames_and_in_bytes(
     limits = StoreLimits(retention_camera_bytes=1, min_free_bytes=0)
     with ExitStack() as resources:
         db = open_writer(path, resources)
-        room = Room(limits, lambda: 10**12)
+        room = Room(path, limits, lambda: 10**12)
         work = Upkeep(db, path, limits, room, lambda: NOW_NS)
 
         def removed_by_one_step(*frames: Frame) -> int:
@@ -250,6 +251,30 @@ def test_one_step_is_bounded_in_frames_and_in_bytes(
         assert removed_by_one_step(*small) == 50
         large = [frame("yard", number, stream=bytes(25_000)) for number in range(9)]
         assert removed_by_one_step(*large) == 4
+
+
+def test_one_step_gives_many_pages_back_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_SPARE_PAGES", 100)
+    monkeypatch.setattr(upkeep, "_STEP_PAGES", 60)
+    limits = StoreLimits(retention_camera_bytes=1, min_free_bytes=0)
+    with ExitStack() as resources:
+        db = open_writer(path, resources)
+        room = Room(path, limits, lambda: 10**12)
+        work = Upkeep(db, path, limits, room, lambda: NOW_NS)
+        with transaction(db, "IMMEDIATE"):
+            room.measure(db)
+            inserts.insert_frame(db, frame(stream=bytes(200 * 4096)), NOW_NS, room)
+
+        def unused_after_step() -> int:
+            work.do_part()
+            return int(db.execute("PRAGMA freelist_count").fetchone()[0])
+
+        unused = [unused_after_step() for _ in range(4)]
+        # The first step removes and gives back; they end below what is to spare, and stay there.
+        assert [before - after for before, after in pairwise(unused)] == [60, 0, 0]
+        assert 140 <= unused[0] <= 150
 
 
 @pytest.mark.parametrize(

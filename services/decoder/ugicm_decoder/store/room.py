@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from ugicm_decoder.errors import StoreFull
 from ugicm_decoder.store.limits import StoreLimits
@@ -22,11 +23,13 @@ class Room:
     a sender had under way behind that frame would otherwise be stored before it.
 
     Args:
+        path: the database's file.
         limits: what to keep to.
         disk_free: the bytes that are free on the store's disk.
     """
 
-    def __init__(self, limits: StoreLimits, disk_free: Callable[[], int]) -> None:
+    def __init__(self, path: Path, limits: StoreLimits, disk_free: Callable[[], int]) -> None:
+        self._path = path
         self._limits = limits
         self._disk_free = disk_free
         self._left = 0
@@ -38,16 +41,22 @@ class Room:
 
     def measure(self, db: sqlite3.Connection) -> None:
         """Find out anew how much room there is."""
+        pages, unused, page_bytes = (
+            int(db.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
         free, kept = self._disk_free(), self._limits.min_free_bytes
-        # What is stored is written twice: into the log at once, and into the file later.
-        self._left = (free - kept) // 2
-        self._reason = f"its disk has {free} bytes free, of which {kept} stay free"
-        most = self._limits.max_store_bytes
-        if most is not None:
-            used = _used_bytes(db)
-            if most - used < self._left:
-                self._left = most - used
-                self._reason = f"it uses {used} bytes, and {most} are allowed"
+        # What is stored is written twice: into the log at once, and into the file later. For what
+        # the log has already, the file will grow by this much.
+        growth = max(0, pages * page_bytes - self._path.stat().st_size)
+        self._left = (free - growth - kept) // 2
+        self._reason = (
+            f"its disk has {free} bytes free, of which the log will take {growth} and {kept} stay"
+        )
+        most, used = self._limits.max_store_bytes, (pages - unused) * page_bytes
+        if most is not None and most - used < self._left:
+            self._left = most - used
+            self._reason = f"it uses {used} bytes, and {most} are allowed"
 
     def take(self, num_bytes: int, *, camera: str, epoch: int) -> None:
         """Count what is about to be written of an epoch.
@@ -82,11 +91,3 @@ class Room:
 
     def _full(self, message: str) -> StoreFull:
         return StoreFull(message, retry_after_seconds=self._limits.retry_seconds)
-
-
-def _used_bytes(db: sqlite3.Connection) -> int:
-    pages, unused, size = (
-        db.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - unused) * size)

@@ -71,7 +71,7 @@ class SqliteFrameStore:
         self._id = queries.store_id(writer)
         self._newest_position = queries.newest_position(writer)
         self._grown = asyncio.Event()
-        self._room = Room(limits, disk_free)
+        self._room = Room(path, limits, disk_free)
         self._writes = GroupCommit(
             writer,
             room=self._room,

@@ -105,8 +105,10 @@ class Upkeep:
         (unused,) = self._db.execute("PRAGMA freelist_count").fetchone()
         spare = 0 if self._room.is_scarce() else _SPARE_PAGES
         if unused > spare and self._can_shrink():
-            # Pages are cut off while the statement's rows, which are empty, are fetched.
-            self._db.execute(f"PRAGMA incremental_vacuum({_STEP_PAGES})").fetchall()
+            # As a script: execute() stops at the first page, because the statement has no columns.
+            self._db.executescript(f"PRAGMA incremental_vacuum({_STEP_PAGES})")
+            if spare == 0:
+                self._empty_log()  # which also takes from what is scarce
             self._shrank = True
             return True
         if self._shrank:
