@@ -292,9 +292,7 @@ def test_a_teacher_sees_the_machine_view_come_closer(folder, tmp_path):
         sessions=(Session(Views.MACHINE, LossWeights(rate=0.0, distortion=0.0, semantic=1.0)),),
         terms=(Term.GLOBAL,),
     )
-    run = trainer(
-        tmp_path / "run.pt", folder, replace(recipe, stages=(views,)), teacher=Brightness
-    )
+    run = trainer(tmp_path / "run.pt", folder, replace(recipe, stages=(views,)), teacher=Brightness)
     run.run()
     curve = run.checkpoint.record["stages"]["views"]["curve"]
     before = np.mean([point["clip_global"] for point in curve[:5]])
