@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from tests.pictures import scene
 from ugicm_codec import Codec
+from ugicm_training.checkpoints import Inputs
 from ugicm_training.cli import main
 from ugicm_training.errors import ForeignCheckpoint
 from ugicm_training.export import export_model
@@ -19,6 +20,8 @@ from ugicm_training.imported import (
     read_compressai_checkpoint,
 )
 from ugicm_training.pretrained import load_start
+from ugicm_training.recipes import retrofit
+from ugicm_training.starting import first_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +126,29 @@ def test_a_retrofit_of_an_imported_model_keeps_its_latents_id(off_centre, tmp_pa
     assert retrofit.model.latents_id == codec.model.latents_id
     human, machine = retrofit.decode_views(codec.encode(scene(64, 64)), ["human", "machine"])
     assert not np.array_equal(human, machine)
+
+
+def test_the_retrofit_recipe_begins_with_an_imported_model(off_centre, tmp_path):
+    codec = codec_of(off_centre, tmp_path / "model.safetensors")
+    inputs = Inputs("photos", "memory", "0" * 16, None, None, None, None)
+    first = first_checkpoint(
+        retrofit(), inputs, pictures=1, start=str(tmp_path / "model.safetensors")
+    )
+    model = first.model()
+    assert first.recipe.lambdas == (0.01, 0.01)
+    data = export_model(
+        model,
+        calibration=None,
+        quality_steps=first.recipe.quality_steps,
+        training=first.record,
+        base=first.base,
+    )
+    (tmp_path / "retrofit.safetensors").write_bytes(data)
+    retrofitted = Codec.load(str(tmp_path / "retrofit.safetensors"), precision=torch.float32)
+    assert retrofitted.model.latents_id == codec.model.latents_id
+    assert retrofitted.model.quality_steps == 1
+    picture = scene(64, 96)
+    assert retrofitted.encode(picture) == codec.encode(picture)
 
 
 @pytest.mark.parametrize("wrap", ["zoo", "examples/train.py", "data parallel"])

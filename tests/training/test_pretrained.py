@@ -196,3 +196,29 @@ def test_a_file_of_other_scales_is_refused(start, tmp_path):
 def test_a_file_that_is_not_there_is_one_clear_line(tmp_path):
     with pytest.raises(UnknownModel, match=r"no readable file .*absent\.safetensors"):
         load_start(tmp_path / "absent.safetensors")
+
+
+def test_a_model_with_two_ends_goes_into_a_file_and_comes_back(start, tmp_path):
+    model = start.model.with_two_ends()
+    with torch.no_grad():
+        for parameter in model.g_s.machine.parameters():
+            parameter.mul_(0.98)
+    path = tmp_path / "ends.safetensors"
+    path.write_bytes(exported(model, start.base, start.info.training))
+    codec = Codec.load(str(path), precision=torch.float32)
+    assert codec.model.latents_id == start.info.latents_id
+    stream = Codec.load("default").encode(scene(64, 128), 50)
+    human = Codec.load("default", precision=torch.float32).decode(stream)
+    assert np.array_equal(codec.decode(stream), human)
+
+    back = load_start(path).model
+    integers = codec.decode_latents(stream).integers.astype(np.float32)
+    _, inverse = back.gains(torch.tensor([0.5]))
+    y_hat = torch.from_numpy(integers).permute(2, 0, 1)[None] * inverse[:, :, None, None]
+    for view in (0.3, 1.0):
+        with torch.no_grad():
+            ours = back.synthesise(y_hat, torch.tensor([view]), precision=torch.float32)
+        grey = ours[0].clamp(0.0, 1.0).mul(255.0).round().permute(1, 2, 0).numpy()
+        expected = codec.decode(stream, view).astype(np.float32)
+        assert np.abs(grey - expected).max() <= 1.0
+        assert not np.array_equal(expected, human)
