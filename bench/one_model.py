@@ -112,13 +112,13 @@ def main():
     parser.add_argument("photos", type=Path, help="to train on")
     parser.add_argument("held_out", type=Path, help="to measure on")
     parser.add_argument("--teacher", required=True, help="as ugicm-train run takes it")
-    parser.add_argument("--side", type=int, help="of the pictures that the teacher is shown")
     parser.add_argument("--folder", type=Path, required=True, help="for checkpoints and models")
     parser.add_argument("--crop", type=int, default=256, help="of the photos measured on")
     arguments = parser.parse_args()
     keep_freed_memory()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    teacher = open_teacher(arguments.teacher, torch.device("cpu"), side=arguments.side)
+    side = proxy_any_quality().teacher_side
+    teacher = open_teacher(arguments.teacher, torch.device("cpu"), side=side)
 
     def trained(recipe, start):
         path = arguments.folder / f"{recipe.name}.pt"
@@ -130,10 +130,10 @@ def main():
     each = {
         rate: export(trained(proxy_fixed_rate(rate), start), arguments.photos) for rate in RATES
     }
-    side = arguments.crop
+    crop = arguments.crop
     photos = [
-        np.ascontiguousarray(photo[:side, :side])
-        for photo in load_photos(arguments.held_out, minimum_side=side).pictures
+        np.ascontiguousarray(photo[:crop, :crop])
+        for photo in load_photos(arguments.held_out, minimum_side=crop).pictures
     ]
     curve = [measure(one, photos, teacher, quality) for quality in QUALITIES]
     rates = np.log([rate for rate, _ in curve])
