@@ -148,7 +148,10 @@ def test_the_view_is_swept_at_five_positions(found):
 
 
 def test_what_was_not_measured_is_named(found):
-    assert found["left_out"] == ["similarity in CLIP space: no teacher was given"]
+    assert found["left_out"] == [
+        "similarity in CLIP space: no teacher was given",
+        "detection and segmentation: the data folder has no coco/",
+    ]
 
 
 def test_the_page_shows_every_picture_and_keeps_what_stood_there(out):

@@ -37,9 +37,17 @@ def page(report: Report, pictures: Sequence[tuple[str, PurePath]]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
-    """Return a table whose first ``words`` columns are text; numbers stand to the right."""
+    """Return a table whose first ``words`` columns are text; numbers stand to the right.
+
+    Columns without a single entry are left out: those of the baseline where there is none.
+    """
+    body = list(rows)
+    kept = [
+        column for column in range(len(head)) if column < words or any(row[column] for row in body)
+    ]
     marks = ["---" if column < words else "---:" for column in range(len(head))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, marks, *rows))
+    lines = ([row[column] for column in kept] for row in (head, marks, *body))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _interval(found: Estimate | None, digits: int) -> str:
@@ -158,8 +166,9 @@ def _rate_distortion(found: RateDistortion) -> list[str]:
         figures = ", ".join(_published(rate) for rate in found.published)
         parts.append(
             "Against the published curve the pictures differ: Kodak there, ours here, so that "
-            "figure is a distance between curves and not a comparison of codecs. Each against "
-            f"codecs on its own pictures is fairer: CompressAI's bmshj2018 on Kodak has {figures}."
+            "figure is a distance between curves and not a comparison of codecs. By way of a codec "
+            "that both were compared with, each on its own pictures, is fairer: "
+            f"CompressAI's bmshj2018 on Kodak has {figures}."
         )
     if found.baseline_over_budget:
         parts.append(

@@ -141,6 +141,15 @@ def make_plan(wanted: Wanted) -> Plan:
         if invite("deeplabv3", "deeplabv3_mnv2_pascal_quant.tflite", DeepLab):
             looking.append(Segmentation("deeplabv3", DeepLab.classes))
         add(CocoFolder(folder), _judged_codings(wanted), [*looking, *similarity])
+    left_out += [
+        f"{what}: the data folder has no {folder}/"
+        for folder, what in (
+            ("photos", "rate and distortion"),
+            ("imagenet", "classification"),
+            ("coco", "detection and segmentation"),
+        )
+        if not (wanted.data / folder).is_dir()
+    ]
     if not jobs:
         raise BadDataset(f"{wanted.data} holds none of photos/, imagenet/ and coco/")
     return Plan(codecs, judges, jobs, rate_dataset, tasks, left_out)

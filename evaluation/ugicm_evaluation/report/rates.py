@@ -66,19 +66,18 @@ def rate_distortion(
     ]
     bd_rates = [_bd_rate(test, anchor, means, own, drawn) for test, anchor in pairs]
     hyperprior = kodak.get("bmshj2018")
-    published_rates = []
+    published_rates: list[BdRate] = []
     if hyperprior is not None:
-        ours = {"human": "human", "baseline": "baseline"}
-        bd_rates += [
-            BdRate(test, _KODAK, _try(hyperprior, _of_points(means[test])), None, 0)
-            for test in ours
-            if test in means
-        ]
         published_rates = [
             BdRate("bmshj2018", anchor, _try(kodak[anchor], hyperprior), None, 0)
             for anchor in ("JPEG", "WebP", "VTM")
             if anchor in kodak
         ]
+        for test in ("human", "baseline"):
+            if test in means:
+                direct = _try(hyperprior, _of_points(means[test]))
+                bd_rates.append(BdRate(test, _KODAK, direct, None, 0))
+                bd_rates += _by_way_of(test, bd_rates, published_rates)
     qualities = sorted({c.quality for c in measured[0].coded if c.codec == "model"})
     rows, over_budget = _against_baseline(measured, qualities)
     return RateDistortion(
@@ -91,6 +90,19 @@ def rate_distortion(
         bd_rates=bd_rates,
         published=published_rates,
     )
+
+
+def _by_way_of(test: str, ours: Sequence[BdRate], published: Sequence[BdRate]) -> list[BdRate]:
+    """Compare with a published curve through codecs that both were compared with."""
+    own = {rate.anchor: rate.of_means for rate in ours if rate.test == test}
+    found = []
+    for theirs in published:
+        mine = own.get(theirs.anchor)
+        if mine is not None and theirs.of_means is not None:
+            ratio = (100.0 + mine) / (100.0 + theirs.of_means)
+            anchor = f"{_KODAK}, by way of {theirs.anchor}"
+            found.append(BdRate(test, anchor, 100.0 * (ratio - 1.0), None, 0))
+    return found
 
 
 def _points(measured: Measured, name: str) -> list[tuple[int, float, float]]:
