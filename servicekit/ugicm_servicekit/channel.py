@@ -17,6 +17,7 @@ from ugicm_servicekit.authorisation import METADATA_KEY, SCHEME
 from ugicm_servicekit.errors import BadSettings, Unreachable
 from ugicm_servicekit.files import Watched
 from ugicm_servicekit.settings import DEFAULT_MAX_MESSAGE_BYTES
+from ugicm_servicekit.tracing import carried
 
 __all__ = ["RETRIED", "connect", "open_channel"]
 
@@ -80,8 +81,6 @@ def open_channel(
         # A request must be kept to be repeated.
         ("grpc.per_rpc_retry_buffer_size", max_message_bytes),
     ]
-    if access == _PLAIN:
-        return grpc.aio.insecure_channel(address, options=options)
     return _AccessChannel(address, access, options)
 
 
@@ -119,10 +118,10 @@ async def _until_ready(channel: grpc.aio.Channel, address: str) -> None:
 
 
 class _AccessChannel(grpc.aio.Channel):
-    """A channel whose calls carry the token, and that begins anew when its certificates change.
+    """A channel whose calls carry the token and the running task's trace.
 
-    gRPC's own call credentials would do for the token, but not in plaintext on one machine; and
-    its channels keep the certificates that they began with.
+    It begins anew when its certificates change. gRPC's own call credentials would do for the token,
+    but not in plaintext on one machine; and its channels keep the certificates they began with.
     """
 
     def __init__(self, address: str, access: Access, options: list[tuple[str, Any]]) -> None:
@@ -156,7 +155,8 @@ class _AccessChannel(grpc.aio.Channel):
                 self._token = self._access.read_token()
             except BadSettings as error:
                 _log.error("the token read before stays: %s", error)
-        return [] if self._token is None else [(METADATA_KEY, SCHEME + self._token)]
+        token = [] if self._token is None else [(METADATA_KEY, SCHEME + self._token)]
+        return [*token, *carried()]
 
     def _open(self) -> grpc.aio.Channel:
         if not self._access.uses_tls:

@@ -29,6 +29,7 @@ def around(
     before_response: Callable[[], None] = lambda: None,
     request_deserializer: Callable[[bytes], Any] | None,
     request_streaming: bool,
+    response_serializer: Callable[[Any], bytes] | None = None,
 ) -> Handler:
     """Return a handler whose every call runs inside of what ``manager`` returns for it.
 
@@ -38,6 +39,7 @@ def around(
         before_response: called before each response of a method that streams them; may raise.
         request_deserializer: what ``manager`` gets is made by this; None: bytes.
         request_streaming: whether ``manager`` gets an iterator of requests or one request.
+        response_serializer: makes bytes of responses; None: the handler's.
     """
     behaviour = behaviour_of(handler)
 
@@ -61,7 +63,7 @@ def around(
     return make(
         iterated if inspect.isasyncgenfunction(behaviour) else awaited,
         request_deserializer=request_deserializer,
-        response_serializer=handler.response_serializer,
+        response_serializer=response_serializer or handler.response_serializer,
     )
 
 

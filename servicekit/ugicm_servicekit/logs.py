@@ -11,17 +11,15 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from ugicm_servicekit.redaction import redact
+from ugicm_servicekit.tracing import current_trace_id
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = ["LogFormat", "LogLevel", "about_frame", "configure_logging"]
 
-_NO_FIELDS: Mapping[str, str | int] = MappingProxyType({})
-_fields: contextvars.ContextVar[Mapping[str, str | int]] = contextvars.ContextVar(
-    "ugicm_log_fields", default=_NO_FIELDS
+_frame: contextvars.ContextVar[FrameKey | None] = contextvars.ContextVar(
+    "ugicm_frame", default=None
 )
 
 
@@ -47,7 +45,7 @@ def about_frame(key: FrameKey) -> None:
     Each call has a task of its own, and so has each item of a stream of requests; threads that
     work for them log with the same fields.
     """
-    _fields.set({"camera": key.camera, "epoch": key.epoch, "sequence": key.sequence})
+    _frame.set(key)
 
 
 def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
@@ -55,6 +53,20 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if log_format is LogFormat.JSON else _Lines())
     logging.basicConfig(level=level.name, handlers=[handler], force=True)
+
+
+def _frame_fields() -> dict[str, str | int]:
+    key = _frame.get()
+    if key is None:
+        return {}
+    return {"camera": key.camera, "epoch": key.epoch, "sequence": key.sequence}
+
+
+def _trace_fields() -> dict[str, str]:
+    """Return the frame's trace, also while nobody collects it; else the running call's."""
+    key = _frame.get()
+    trace_id = current_trace_id() if key is None else key.trace_id
+    return {} if trace_id is None else {"trace_id": f"{trace_id:032x}"}
 
 
 class _Lines(logging.Formatter):
@@ -71,7 +83,7 @@ class _Lines(logging.Formatter):
         return redact(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        fields = "".join(f" {name}={value}" for name, value in _fields.get().items())
+        fields = "".join(f" {name}={value}" for name, value in _frame_fields().items())
         return super().formatMessage(record) + fields
 
 
@@ -84,7 +96,8 @@ class _Json(_Lines):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": redact(record.getMessage()),
-            **_fields.get(),
+            **_frame_fields(),
+            **_trace_fields(),
         }
         if record.exc_info:
             line["traceback"] = redact(self.formatException(record.exc_info))

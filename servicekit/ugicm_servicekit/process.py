@@ -8,8 +8,9 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from ugicm_codec.errors import CodecError
 from ugicm_codec.memory import keep_freed_memory
@@ -19,11 +20,15 @@ from ugicm_servicekit.logs import configure_logging
 from ugicm_servicekit.server import Server
 from ugicm_servicekit.settings import ServerSettings, read_settings
 from ugicm_servicekit.status import StatusTable
+from ugicm_servicekit.tracing import begin_tracing, end_tracing, exporter_to
 
 __all__ = ["run_service"]
 
 _log = logging.getLogger(__name__)
 _Settings = TypeVar("_Settings", bound=ServerSettings)
+
+# How long closing may take after the drain, before the process ends anyway.
+_CLOSING_SECONDS = 5.0
 
 
 def run_service(
@@ -37,6 +42,9 @@ def run_service(
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Run a service until SIGTERM or SIGINT, and return the process's exit status.
+
+    The first of these drains, within the limit of the settings; the second ends the process at
+    once. While the service still loads, the first does too. SIGHUP sets ``server.reloading``.
 
     Args:
         name: such as ``decoder``; names the settings.
@@ -63,6 +71,9 @@ def run_service(
         configure_logging(settings.log_level, settings.log_format)
         keep_freed_memory()
         _allow_many_connections()
+        if settings.trace_endpoint is not None:
+            exporter = exporter_to(settings.trace_endpoint)
+            begin_tracing(name, exporter, ratio=settings.trace_ratio)
         asyncio.run(_run(settings, body, services=services, table=table))
     except BadSettings as error:
         for problem in error.problems:
@@ -71,6 +82,8 @@ def run_service(
     except refusals as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
+    finally:
+        end_tracing()
     return 0
 
 
@@ -88,11 +101,55 @@ async def _run(
     table: StatusTable,
 ) -> None:
     server = Server(settings, table, services=services)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, server.stop)
+    _heed_signals(server, settings.drain_seconds)
     try:
         port = await server.listen()
         print(f"listening on {join_address(settings.host, port)}", flush=True)
-        await body(settings, server)
+        running = asyncio.ensure_future(body(settings, server))
+        stopping = asyncio.ensure_future(server.stopping.wait())
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not running.done() and not server.serving.is_set():
+            # Nobody waits for what was being loaded, and the thread that loads cannot be stopped.
+            _log.info("told to stop while loading")
+            running.cancel()
+            await asyncio.wait([running])
+            await server.close()
+            _leave()
+        await running
     finally:
         await server.close()
+
+
+def _heed_signals(server: Server, drain_seconds: float) -> None:
+    """Drain at SIGTERM and SIGINT, end at the second of them, and reload at SIGHUP."""
+    loop = asyncio.get_running_loop()
+    stops = (signal.SIGTERM, signal.SIGINT)
+
+    def stop() -> None:
+        _log.info("told to stop; told again, it stops at once")
+        for number in stops:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        # Work in threads cannot be stopped: an 8K picture is not worth more than the limit.
+        late = threading.Timer(drain_seconds + _CLOSING_SECONDS, _leave_late)
+        late.daemon = True
+        late.start()
+        server.stop()
+
+    for number in stops:
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, server.reloading.set)
+
+
+def _leave_late() -> None:
+    _log.warning("leaving work unfinished that takes longer than the drain may")
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End the process without waiting for its threads."""
+    end_tracing()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)

@@ -6,21 +6,25 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import OVERALL_HEALTH, SERVICE_NAME
 from grpc_reflection.v1alpha import reflection
 
 from ugicm_servicekit.addresses import join_address
 from ugicm_servicekit.authorisation import Authorisation
 from ugicm_servicekit.clients import Clients, Shares
-from ugicm_servicekit.errors import CannotListen, NotReady
+from ugicm_servicekit.errors import CallError, CannotListen, NotReady, Stopping
 from ugicm_servicekit.exposure import check_exposure, credentials_of, reflects, tell_exposure
+from ugicm_servicekit.health import Health
+from ugicm_servicekit.observation import CallsUnderWay, Observation
+from ugicm_servicekit.readiness import Problem, Readiness, Severity
 from ugicm_servicekit.refusals import Refusals
+from ugicm_servicekit.scraping import Scraping
 from ugicm_servicekit.settings import ServerSettings
 from ugicm_servicekit.status import StatusInterceptor, StatusTable
 from ugicm_servicekit.tokens import TokenFile
@@ -28,10 +32,14 @@ from ugicm_servicekit.tokens import TokenFile
 __all__ = ["Server"]
 
 _log = logging.getLogger(__name__)
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-_SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 _Servicer = TypeVar("_Servicer")
+
+# How long the statuses of calls that have ended may take to be sent.
+_FLUSH_SECONDS = 1.0
+
+
+_STARTING = Problem(Severity.BLOCKS, "the service is still starting")
+_DRAINING = Problem(Severity.BLOCKS, "the service is stopping")
 
 
 class Server:
@@ -44,6 +52,9 @@ class Server:
 
     Attributes:
         stopping: set when draining begins; calls that would last for ever end then.
+        serving: set once ``serve`` was called.
+        reloading: set when somebody wants what was loaded to be loaded anew.
+        readiness: whether calls are welcome; services report to it.
         refusals: what it refused so far, by method and status.
 
     Raises:
@@ -58,14 +69,19 @@ class Server:
         self._services = services
         # Once it is written: one that is there before belongs to another server.
         self._port_file: Path | None = None
+        self._scraping: Scraping | None = None
         self.stopping = asyncio.Event()
-        self._begun = asyncio.Event()
-        self._routes = _Routes()
+        self.serving = asyncio.Event()
+        self.reloading = asyncio.Event()
+        self.readiness = Readiness()
+        self.readiness.report("start", _STARTING)
+        self._calls = CallsUnderWay()
+        self._routes = _Routes(self.stopping)
         self.refusals = Refusals()
         check_exposure(settings)
         self._credentials = credentials_of(settings)
         self._server = grpc.aio.server(
-            interceptors=_interceptors(settings, table, self.refusals),
+            interceptors=_interceptors(settings, table, self.refusals, self._calls),
             options=_options(settings),
             maximum_concurrent_rpcs=settings.max_calls,
         )
@@ -77,8 +93,8 @@ class Server:
             The port: the one of the settings, or a free one if that is 0.
 
         Raises:
-            CannotListen: the address is taken, foreign or not allowed, or the port file cannot
-                be written.
+            CannotListen: the address, or that for metrics, is taken, foreign or not allowed, or
+                the port file cannot be written.
         """
         host, wanted = self._settings.host, self._settings.port
         _check_address(host, wanted)
@@ -86,12 +102,16 @@ class Server:
             port = self._add_port(join_address(host, wanted))
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {join_address(host, wanted)}: {error}") from error
-        health = _Health((OVERALL_HEALTH, *self._services), self._begun, self.stopping)
+        health = Health((OVERALL_HEALTH, *self._services), self.readiness, self.stopping)
         health_pb2_grpc.add_HealthServicer_to_server(health, self._server)
         if reflects(self._settings):
             reflected = (*self._services, SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(reflected, self._server)
         self._server.add_generic_rpc_handlers((self._routes,))
+        if self._settings.metrics_port is not None:
+            self._scraping = Scraping(
+                self._settings.metrics_host, self._settings.metrics_port, self.readiness
+            )
         await self._server.start()
         _log.info("listening on %s", join_address(host, port))
         tell_exposure(self._settings, port)
@@ -115,73 +135,42 @@ class Server:
         """Report SERVING until ``stop`` is called, then drain.
 
         Draining reports NOT_SERVING, refuses new calls and lets the running ones finish within
-        ``drain_seconds``; what runs longer is cancelled.
+        ``drain_seconds``; what runs longer is cancelled. Health checks and probes are answered
+        until its end.
         """
+        self.serving.set()
         if not self.stopping.is_set():
-            self._begun.set()
-            _log.info("ready")
+            self.readiness.report("start", None)
+            _log.info("ready%s", "".join(f"; {text}" for text in self.readiness.problems))
         await self.stopping.wait()
         _log.info("draining for at most %g s", self._settings.drain_seconds)
-        await self._server.stop(self._settings.drain_seconds)
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await self._calls.none()
+            await self._server.stop(_FLUSH_SECONDS)
+        except TimeoutError:
+            await self._server.stop(None)
         _log.info("stopped")
 
     def stop(self) -> None:
         """Let ``serve`` drain and return."""
+        self.readiness.report("stop", _DRAINING)
         self.stopping.set()
-        self._begun.set()
 
     async def close(self) -> None:
         """Cancel what still runs, and let go of the port."""
         await self._server.stop(None)
+        if self._scraping is not None:
+            await asyncio.to_thread(self._scraping.close)
         if self._port_file is not None:
             self._port_file.unlink(missing_ok=True)
-
-
-class _Health(health_pb2_grpc.HealthServicer):
-    """Health checking of services that begin and end together; its watches hold up no drain.
-
-    Args:
-        names: of the services.
-        begun: set when the services begin to serve, or never will.
-        stopping: set when they end.
-    """
-
-    def __init__(
-        self, names: Collection[str], begun: asyncio.Event, stopping: asyncio.Event
-    ) -> None:
-        self._names = names
-        self._begun = begun
-        self._stopping = stopping
-
-    async def Check(  # noqa: N802 - the RPC's name
-        self, request: health_pb2.HealthCheckRequest, context: Any
-    ) -> health_pb2.HealthCheckResponse:
-        """Return the service's status."""
-        if request.service not in self._names:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "this server has no such service")
-        return self._response(request)
-
-    async def Watch(  # noqa: N802 - the RPC's name
-        self, request: health_pb2.HealthCheckRequest, context: Any
-    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """Report the service's status whenever it changes, until it ends."""
-        for change in (self._begun, self._stopping):
-            if not change.is_set():
-                yield self._response(request)
-                await change.wait()
-        yield self._response(request)
-
-    def _response(self, request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
-        if request.service not in self._names:
-            return health_pb2.HealthCheckResponse(status=_SERVICE_UNKNOWN)
-        serving = self._begun.is_set() and not self._stopping.is_set()
-        return health_pb2.HealthCheckResponse(status=_SERVING if serving else _NOT_SERVING)
 
 
 class _Routes(grpc.GenericRpcHandler):
     """Handlers that may come after the server's start, where grpc wants all of them before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: asyncio.Event) -> None:
+        self._stopping = stopping
         self._handlers: list[grpc.GenericRpcHandler] = []
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
@@ -194,19 +183,24 @@ class _Routes(grpc.GenericRpcHandler):
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Return the method's handler, or one that says the service is still starting."""
+        """Return the method's handler, or one that says why there is none now."""
+        if self._stopping.is_set():
+            return _refusing(Stopping("the service is stopping and takes no more calls"))
         if not self._handlers:
-            return grpc.stream_stream_rpc_method_handler(_refuse)
+            return _refusing(NotReady("the service is still starting"))
         found = (handler.service(handler_call_details) for handler in self._handlers)
         return next((handler for handler in found if handler is not None), None)
 
 
-async def _refuse(request: Any, context: Any) -> None:
-    raise NotReady("the service is still starting")
+def _refusing(error: CallError) -> grpc.RpcMethodHandler[Any, Any]:
+    async def refuse(request: Any, context: Any) -> None:
+        raise error
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def _interceptors(
-    settings: ServerSettings, table: StatusTable, refusals: Refusals
+    settings: ServerSettings, table: StatusTable, refusals: Refusals, calls: CallsUnderWay
 ) -> list[grpc.aio.ServerInterceptor]:
     """Return them from the outermost to the innermost."""
     authorisation = [] if settings.tokens is None else [Authorisation(TokenFile(settings.tokens))]
@@ -214,7 +208,7 @@ def _interceptors(
         max_calls=settings.max_calls_per_client, max_pixels=settings.max_pixels_per_client
     )
     shares = Shares(clients, request_seconds=settings.request_seconds)
-    return [StatusInterceptor(table, refusals), *authorisation, shares]
+    return [Observation(calls), StatusInterceptor(table, refusals), *authorisation, shares]
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -139,6 +139,21 @@ class ServerSettings:
     connection_grace_seconds: Annotated[
         float, Setting("how long its calls may then go on", 0, 10**6)
     ] = 60.0
+    metrics_host: Annotated[str, Setting("address for metrics and probes by HTTP")] = "127.0.0.1"
+    metrics_port: Annotated[
+        int | None,
+        Setting(
+            "their port, by custom the service's plus 10; 0 takes a free one; unset: none",
+            0,
+            65_535,
+        ),
+    ] = None
+    trace_endpoint: Annotated[
+        str | None, Setting("OTLP collector of traces, such as http://host:4317; unset: no traces")
+    ] = None
+    trace_ratio: Annotated[
+        float, Setting("share of frames and calls that are traced, 0 to 1", 0, 1)
+    ] = 1.0
     log_level: Annotated[LogLevel, Setting("least level to log")] = LogLevel.INFO
     log_format: Annotated[LogFormat, Setting("how to write the log, on standard error")] = (
         LogFormat.LINES

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from ugicm.v1.types_pb2 import Failure
 from ugicm_codec import errors as codec_errors
-from ugicm_servicekit import errors
+from ugicm_servicekit import errors, metrics
 from ugicm_servicekit.audit import AUDITED, AuditLog
 from ugicm_servicekit.calls import Call, begin_call, current_call
 from ugicm_servicekit.handlers import Handler, around
@@ -92,6 +92,8 @@ def failure_of(error: Exception, table: StatusTable, *, method: str) -> Failure:
     )
     call = current_call()
     call.refusals.add(call.method, code)
+    reason = type(error).__name__
+    metrics.REFUSALS.labels(call.method.removeprefix("/"), code.name, reason).inc()
     if code is grpc.StatusCode.INTERNAL:
         _log.error("%s failed", method, exc_info=error)
         return Failure(code=code.value[0], message="internal error")

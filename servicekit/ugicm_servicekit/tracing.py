@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -36,7 +35,6 @@ __all__ = [
     "exporter_to",
     "frame_span",
     "span",
-    "trace_id_of",
 ]
 
 _W3C = TraceContextTextMapPropagator()
@@ -51,11 +49,6 @@ class _Tracing:
 
     provider: TracerProvider | None = None
     tracer: Tracer | None = None
-
-
-def trace_id_of(key: FrameKey) -> int:
-    """Return the 128-bit id of the trace that everything done for a frame belongs to."""
-    return int.from_bytes(sha256(str(key).encode()).digest()[:16])
 
 
 def exporter_to(endpoint: str) -> SpanProcessor:
@@ -129,7 +122,7 @@ def frame_span(name: str, key: FrameKey) -> Iterator[None]:
     if _Tracing.tracer is None:
         yield
         return
-    trace_id = trace_id_of(key)
+    trace_id = key.trace_id
     attributes = {
         "ugicm.camera": key.camera,
         # As texts: they may exceed the signed numbers of attributes.

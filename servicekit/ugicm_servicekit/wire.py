@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -40,6 +41,11 @@ class FrameKey:
 
     def __str__(self) -> str:
         return f"{self.camera}/{self.epoch}/{self.sequence}"
+
+    @property
+    def trace_id(self) -> int:
+        """128 bits that name, in every service, the trace of what is done for the frame."""
+        return int.from_bytes(sha256(str(self).encode()).digest()[:16])
 
 
 def check_camera(camera: str) -> None:

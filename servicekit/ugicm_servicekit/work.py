@@ -12,6 +12,8 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from ugicm_servicekit.clients import client_name
 from ugicm_servicekit.errors import Overloaded
+from ugicm_servicekit.metrics import QUEUED_WORK
+from ugicm_servicekit.stages import stage
 from ugicm_servicekit.turns import Turns
 
 __all__ = ["Done", "Workers"]
@@ -54,6 +56,7 @@ class Workers:
         self._mean_seconds = 0.0
         self._turns = Turns(threads)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        QUEUED_WORK.labels(name).set_function(lambda: self._turns.waiting)
 
     @property
     def queue_length(self) -> int:
@@ -86,7 +89,8 @@ class Workers:
             if not self._turns.drop_for(client_name(), refusal):
                 raise refusal
         arrived = time.perf_counter()
-        await self._turns.acquire(client_name(), may_be_dropped=True)
+        with stage("queue"):
+            await self._turns.acquire(client_name(), may_be_dropped=True)
         return await self._in_thread(arrived, function, *args, **kwargs)
 
     async def timed_further(
@@ -94,7 +98,8 @@ class Workers:
     ) -> Done[T]:
         """Do as ``timed`` does for a call that was let in before: it waits, however many do."""
         arrived = time.perf_counter()
-        await self._turns.acquire(client_name())
+        with stage("queue"):
+            await self._turns.acquire(client_name())
         return await self._in_thread(arrived, function, *args, **kwargs)
 
     async def _in_thread(

@@ -55,6 +55,8 @@ async def test_json_lines_have_the_frame_as_fields(configured):
         "camera": "gate",
         "epoch": 5,
         "sequence": 7,
+        # Printed by: printf gate/5/7 | sha256sum | cut -c -32
+        "trace_id": "3c7b5d9f978dae88860c889179af4a83",
     }
 
 

@@ -92,11 +92,15 @@ async def test_draining_lets_running_calls_finish_and_refuses_new_ones():
         call = running.stub.Encode(request(b"in flight"))
         await started.wait()
         running.server.stop()
-        with pytest.raises(Unreachable):
-            await _connect_until_refused(running.port)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await running.stub.Encode(request())
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert caught.value.details() == "the service is stopping and takes no more calls"
         finish.set()
         assert (await call).stream == b"in flight"
         await serving
+        with pytest.raises(Unreachable):
+            await _connect_until_refused(running.port)
 
 
 async def test_a_health_watch_does_not_hold_up_draining():
