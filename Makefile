@@ -42,6 +42,11 @@ check: .venv/.development ## lint, format, types, layers, stub drift
 drill: .venv/.development ## kill, cut and fill everything between cameras and the store (DRILL=--help)
 	.venv/bin/python -m tests.drill $(DRILL)
 
+.PHONY: fuzz
+fuzz: .venv/.fuzz ## search a parser for crashes by coverage (TARGET=picture FUZZ_SECONDS=600)
+	.venv/bin/python -m tests.fuzz.coverage_guided $(or $(TARGET),stream) \
+		-max_total_time=$(or $(FUZZ_SECONDS),60)
+
 .PHONY: bench
 bench: .venv/.development ## compare speed and size with CompressAI, side by side
 	.venv/bin/python bench
@@ -81,3 +86,7 @@ clean: ## remove .venv, caches and what the demo and the benchmark wrote
 	@$(pip_install) --no-build-isolation $(runtime) \
 		$(DEVELOPMENT:%=--editable ./%) --editable "./protos[generate]" $(TOOLS)
 	@touch .venv/.runtime $@
+
+.venv/.fuzz: .venv/.development
+	@$(pip_install) atheris
+	@touch $@
