@@ -79,11 +79,17 @@ def each(
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console) as progress:
         bar = progress.add_task(what, total=len(given))
-        for future in as_completed(futures):
+        for done, future in enumerate(as_completed(futures), 1):
             results[futures[future]] = future.result()
             progress.advance(bar)
+            # A log holds no bar: there it is a line at each tenth.
+            if not console.is_terminal and 10 * done // len(given) > 10 * (done - 1) // len(given):
+                left = progress.tasks[bar].time_remaining
+                until = "" if left is None else f", {left / 60:.1f} minutes left"
+                console.print(f"{what}: {done} of {len(given)}{until}", highlight=False)
     return [results[index] for index in range(len(given))]
 
 
