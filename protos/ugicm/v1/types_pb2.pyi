@@ -14,6 +14,9 @@ What a status says, in all calls:
   FAILED_PRECONDITION  no loaded model can do this
   RESOURCE_EXHAUSTED   too many calls, too large a message or no room; where waiting helps, the trailing metadata
                        grpc-retry-pushback-ms says how long
+  UNAUTHENTICATED      the call carries no valid token
+  PERMISSION_DENIED    the token's role does not allow the call, or this item of it
+  DEADLINE_EXCEEDED    the deadline passed, or the request did not arrive in the server's time
   UNAVAILABLE          the service is starting or stopping, or cannot reach another one; try again
   INTERNAL             a mistake of ours, told in the service's log only
 """
