@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Commits:
 
     Args:
         db: a connection without transactions of its own; used in the thread only.
-        committed: called in the thread after each commit.
+        committed: called in the thread after each commit, with the seconds that it took.
         explain: turns what SQLite raises into what callers are told.
     """
 
@@ -43,7 +44,7 @@ class Commits:
         self,
         db: sqlite3.Connection,
         *,
-        committed: Callable[[], None],
+        committed: Callable[[float], None],
         explain: Callable[[sqlite3.Error], Exception],
     ) -> None:
         self._db = db
@@ -87,6 +88,7 @@ class Commits:
 
     def _commit(self, jobs: list[_Job[Any]]) -> None:
         outcomes: list[tuple[Any, Exception | None]] = []
+        started = time.monotonic()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             for job in jobs:
@@ -97,7 +99,7 @@ class Commits:
                 except Exception as error:  # noqa: BLE001 - raised again where it was asked for
                     outcomes.append((None, error))
             self._db.execute("COMMIT")
-            self._committed()
+            self._committed(time.monotonic() - started)
         except sqlite3.Error as error:
             # Nothing of the group is in the file.
             outcomes = [(None, self._explain(error))] * len(jobs)

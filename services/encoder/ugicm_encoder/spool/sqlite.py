@@ -7,10 +7,10 @@ import fcntl
 import logging
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from ugicm.v1 import decoder_pb2, types_pb2
@@ -30,6 +30,7 @@ from ugicm_encoder.spool.interface import (
     SpoolFull,
     SpoolUsage,
 )
+from ugicm_encoder.spool.pauses import Pauses
 from ugicm_encoder.spool.schema import check, migrate
 from ugicm_servicekit.durable import make_folder_durably
 from ugicm_servicekit.errors import Overloaded
@@ -48,20 +49,13 @@ _PAUSE_SECONDS = 1.0
 _SILENT_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class _Pause:
-    """From which sequence on, and until when, the frames of an epoch are refused."""
-
-    sequence: int
-    until: float
-
-
 class SqliteSpool:
     """A ``Spool`` in one folder, for one process; made by ``open``."""
 
     def __init__(
         self,
         db: sqlite3.Connection,
+        reader: sqlite3.Connection,
         opened: ExitStack,
         *,
         max_bytes: int,
@@ -79,9 +73,11 @@ class SqliteSpool:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._grown = asyncio.Event()
+        self._pauses = Pauses(clock)
+        self._reader = reader
+        self._reading = threading.Lock()
         # The rest is the commit thread's.
         self._db = db
-        self._pauses: dict[tuple[str, int], _Pause] = {}
         # Items up to here are on their way: whether the decoder has them is not known.
         self._held = 0
         self._num_dropped = self._num_damaged = 0
@@ -118,9 +114,10 @@ class SqliteSpool:
         """
         with ExitStack() as opened:
             try:
-                db = await asyncio.to_thread(_open, folder, opened)
+                db, reader = await asyncio.to_thread(_open, folder, opened)
                 return cls(
                     db,
+                    reader,
                     opened,
                     max_bytes=max_bytes,
                     min_free_bytes=min_free_bytes,
@@ -139,15 +136,17 @@ class SqliteSpool:
 
     async def recognise(self, key: FrameKey, digest: bytes) -> bool:
         """Tell, before the work of coding, whether a frame was accepted earlier."""
-        return await self._commits.run(lambda db: self._recognise(db, key, digest))
+        # Beside the commits: what is known or refused need not wait for the disk.
+        return await asyncio.to_thread(self._look_up, key, digest)
 
     async def put(self, frame: types_pb2.Frame, digest: bytes) -> Acceptance:
         """Return once the frame is durable, or was so before."""
+        self._pauses.check(key_from_wire(frame.key))
         return await self._commits.run(lambda db: self._put(db, frame, digest))
 
     async def pause(self, key: FrameKey, seconds: float) -> None:
         """Refuse this frame and later ones of its epoch for a while."""
-        await self._commits.run(lambda db: self._pause(key, seconds))
+        self._pauses.begin(key, seconds)
 
     async def pending(self, after: int, limit: int) -> Pending:
         """Return what waits behind a position, in order; none of it is dropped until removed."""
@@ -167,6 +166,13 @@ class SqliteSpool:
         await self._commits.close()
         self._opened.close()
 
+    def _look_up(self, key: FrameKey, digest: bytes) -> bool:
+        with self._reading:
+            try:
+                return self._recognise(self._reader, key, digest)
+            except sqlite3.Error as error:
+                raise _explain(error) from error
+
     def _recognise(self, db: sqlite3.Connection, key: FrameKey, digest: bytes) -> bool:
         mark = statements.find_mark(db, key)
         if mark is not None and key.sequence <= mark:
@@ -179,12 +185,7 @@ class SqliteSpool:
             if known != digest:
                 raise FrameTaken(f"another picture was accepted as frame {key}")
             return True
-        pause = self._pauses.get((key.camera, key.epoch))
-        if pause is not None and key.sequence >= pause.sequence and self._clock() < pause.until:
-            raise _full(
-                f"frame {pause.sequence} of camera {key.camera} was refused a moment ago",
-                pause.until - self._clock(),
-            )
+        self._pauses.check(key)
         return False
 
     def _put(self, db: sqlite3.Connection, frame: types_pb2.Frame, digest: bytes) -> Acceptance:
@@ -195,7 +196,7 @@ class SqliteSpool:
         try:
             self._make_room(db, len(request))
         except Overloaded:
-            self._pause(key, _PAUSE_SECONDS)
+            self._pauses.begin(key)
             raise
         statements.insert_frame(db, key, request, digest)
         statements.forget_accepted(db, self._remembered)
@@ -226,15 +227,6 @@ class SqliteSpool:
                 oldest.first_sequence,
                 self._num_dropped,
             )
-
-    def _pause(self, key: FrameKey, seconds: float) -> None:
-        now = self._clock()
-        self._pauses = {epoch: pause for epoch, pause in self._pauses.items() if pause.until > now}
-        epoch = (key.camera, key.epoch)
-        pause = self._pauses.get(epoch, _Pause(key.sequence, now))
-        self._pauses[epoch] = _Pause(
-            min(pause.sequence, key.sequence), max(pause.until, now + seconds)
-        )
 
     def _shortage(self, db: sqlite3.Connection, num_bytes: int) -> str | None:
         """Return why a frame does not fit, or None where it does."""
@@ -276,7 +268,9 @@ class SqliteSpool:
         newest, num_items, num_bytes = statements.totals(self._db)
         return newest, SpoolUsage(num_items, num_bytes, self._num_dropped, self._num_damaged)
 
-    def _publish(self) -> None:
+    def _publish(self, seconds: float) -> None:
+        # Cameras are told now. What they sent before is in the pipeline, behind one more commit.
+        self._pauses.end_in(_PAUSE_SECONDS + 2 * seconds)
         newest, usage = self._totals()
         self._loop.call_soon_threadsafe(self._announce, newest, usage)
 
@@ -298,20 +292,25 @@ def _explain(error: sqlite3.Error) -> Exception:
     return SpoolFailed(f"the spool failed: {error}")
 
 
-def _open(folder: Path, opened: ExitStack) -> sqlite3.Connection:
+def _open(folder: Path, opened: ExitStack) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """Return a connection that writes, and one that reads."""
     make_folder_durably(folder)
     path = folder / "spool.sqlite3"
     opened.enter_context(_locked(folder))
-    # Transactions are spelt out; after the start, the connection is the commit thread's.
-    db = opened.enter_context(
-        closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
-    )
+    db = opened.enter_context(closing(_connect(path)))
     check(db)
     if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise SpoolUnusable(f"the file system of {path} cannot keep a write-ahead log")
     db.execute("PRAGMA synchronous = FULL")
     migrate(db)
-    return db
+    reader = opened.enter_context(closing(_connect(path)))
+    reader.execute("PRAGMA query_only = ON")
+    return db, reader
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Transactions are spelt out, and each connection has one user at a time.
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
 @contextmanager
