@@ -75,12 +75,15 @@ class Clients:
 
     Args:
         max_calls: of one client.
+        max_calls_in_all: of all clients together.
         max_pixels: of one client.
     """
 
-    def __init__(self, *, max_calls: int, max_pixels: int) -> None:
+    def __init__(self, *, max_calls: int, max_calls_in_all: int, max_pixels: int) -> None:
         self._max_calls = max_calls
+        self._max_calls_in_all = max_calls_in_all
         self._max_pixels = max_pixels
+        self._calls = 0
         self._clients: dict[str, _Client] = {}
 
     @contextmanager
@@ -88,8 +91,13 @@ class Clients:
         """Let the running task make one of the client's calls.
 
         Raises:
-            Overloaded: the client makes too many already.
+            Overloaded: the client, or all together, make too many already.
         """
+        if self._calls >= self._max_calls_in_all:
+            raise Overloaded(
+                f"{self._calls} calls are under way already, the most allowed",
+                retry_after_seconds=_RETRY_SECONDS,
+            )
         client = self._clients.setdefault(name, _Client(name, self._max_calls, self._max_pixels))
         if client.calls >= client.max_calls:
             raise Overloaded(
@@ -97,6 +105,7 @@ class Clients:
                 retry_after_seconds=_RETRY_SECONDS,
             )
         client.calls += 1
+        self._calls += 1
         before = _client.get()
         _client.set(client)
         try:
@@ -104,6 +113,7 @@ class Clients:
         finally:
             _client.set(before)
             client.calls -= 1
+            self._calls -= 1
             if not client.calls:
                 del self._clients[name]
 

@@ -11,17 +11,19 @@ import numpy as np
 from ugicm.v1 import types_pb2
 from ugicm_codec.errors import UnknownModel, WrongModel
 from ugicm_codec.limits import Limits
+from ugicm_codec.views import PRESETS
 from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.settings import ServerSettings, Setting
 from ugicm_servicekit.streams import model_to_wire
 
 if TYPE_CHECKING:
-    from ugicm_codec import Codec
+    from ugicm_codec import Codec, ModelInfo
 
 __all__ = ["ModelSettings", "Models", "load_models"]
 
-# Small, and no multiple of any model's stride.
-_WARM_UP_SHAPE = (70, 90, 3)
+# No multiple of any model's stride, and two sizes that calls often have: what is compiled, or
+# chosen by size, is there when they come.
+_WARM_UP_SIZES = ((70, 90), (128, 128), (512, 768))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,15 @@ class Models:
             raise UnknownModel(f"loaded models are {', '.join(self._codecs)}, got {name[:64]!r}")
         return self._codecs[name]
 
+    @property
+    def infos(self) -> list[ModelInfo]:
+        """What the model files say of themselves; the default comes first."""
+        return [codec.model for codec in self._codecs.values()]
+
+    def replace_by(self, others: Models) -> None:
+        """Hand out other codecs from now on; those handed out before keep working."""
+        self._codecs = others._codecs
+
     def decodes(self, latents_id: bytes) -> bool:
         """Tell whether a loaded model has that latents id."""
         return any(codec.model.latents_id == latents_id for codec in self._codecs.values())
@@ -90,12 +101,11 @@ class Models:
 
     def to_wire(self) -> types_pb2.ListModelsResponse:
         """Return what ListModels answers."""
-        models = [model_to_wire(codec.model) for codec in self._codecs.values()]
-        return types_pb2.ListModelsResponse(models=models)
+        return types_pb2.ListModelsResponse(models=map(model_to_wire, self.infos))
 
 
 def load_models(names: Sequence[str], *, device: str, limits: Limits) -> Models:
-    """Load models by name or path, and run each once, so that the first call is not the slow one.
+    """Load models by name or path, and see each code and decode; so no first call is a slow one.
 
     Raises:
         ModelError: a model is damaged or cannot run here.
@@ -110,5 +120,14 @@ def load_models(names: Sequence[str], *, device: str, limits: Limits) -> Models:
     except UnknownModel as error:
         raise BadSettings([str(error)]) from error
     for codec in codecs:
-        codec.decode(codec.encode(np.zeros(_WARM_UP_SHAPE, np.uint8)))
+        _warm_up(codec, limits)
     return Models(codecs)
+
+
+def _warm_up(codec: Codec, limits: Limits) -> None:
+    """Code and decode pictures; the codec itself compares the latents' checksums."""
+    random = np.random.default_rng(0)
+    for height, width in _WARM_UP_SIZES:
+        if height * width <= limits.max_pixels:
+            image = random.integers(0, 256, (height, width, 3), np.uint8)
+            codec.decode_views(codec.encode(image), list(PRESETS.values()))

@@ -83,7 +83,8 @@ class Server:
         self._server = grpc.aio.server(
             interceptors=_interceptors(settings, table, self.refusals, self._calls),
             options=_options(settings),
-            maximum_concurrent_rpcs=settings.max_calls,
+            # Behind our own limit: where that refuses calls, health checks are still answered.
+            maximum_concurrent_rpcs=2 * settings.max_calls,
         )
 
     async def listen(self) -> int:
@@ -205,7 +206,9 @@ def _interceptors(
     """Return them from the outermost to the innermost."""
     authorisation = [] if settings.tokens is None else [Authorisation(TokenFile(settings.tokens))]
     clients = Clients(
-        max_calls=settings.max_calls_per_client, max_pixels=settings.max_pixels_per_client
+        max_calls=settings.max_calls_per_client,
+        max_calls_in_all=settings.max_calls,
+        max_pixels=settings.max_pixels_per_client,
     )
     shares = Shares(clients, request_seconds=settings.request_seconds)
     return [Observation(calls), StatusInterceptor(table, refusals), *authorisation, shares]

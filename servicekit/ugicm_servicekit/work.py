@@ -10,19 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from ugicm_servicekit.clients import client_name
-from ugicm_servicekit.errors import Overloaded
-from ugicm_servicekit.metrics import QUEUED_WORK
-from ugicm_servicekit.stages import stage
-from ugicm_servicekit.turns import Turns
+from ugicm_servicekit.admission import Admission
 
 __all__ = ["Done", "Workers"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# How much the newest run counts in the average that retry hints are made of.
-_NEWEST_WEIGHT = 0.2
 
 
 @dataclass(frozen=True)
@@ -40,28 +33,20 @@ class Workers:
     Work that waits belongs to its call: a call that is cancelled, or whose deadline passes, takes
     its work out of the queue before it runs. Work that runs cannot be stopped and keeps its thread.
 
-    Clients whose work waits take turns. Where the queue is full, the client with the most in it
-    gives up its newest place to one that has fewer.
-
     Args:
         threads: how many run at once.
-        max_queued: how many may wait; one more is refused.
+        max_queued: how many may wait, as ``Admission`` lets them; one more is refused.
         name: of the threads.
     """
 
     def __init__(self, *, threads: int, max_queued: int, name: str) -> None:
-        self._threads = threads
-        self._max_queued = max_queued
-        self._name = name
-        self._mean_seconds = 0.0
-        self._turns = Turns(threads)
+        self._admission = Admission(places=threads, max_queued=max_queued, name=name)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        QUEUED_WORK.labels(name).set_function(lambda: self._turns.waiting)
 
     @property
     def queue_length(self) -> int:
         """How many calls wait for a thread."""
-        return self._turns.waiting
+        return self._admission.queue_length
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what ``function`` returns, called in a thread with the caller's context variables.
@@ -79,47 +64,22 @@ class Workers:
         Raises:
             Overloaded: the queue is full.
         """
-        queued = self._turns.waiting
-        if self._turns.locked and queued >= self._max_queued:
-            wait = self._mean_seconds * (queued + 1) / self._threads
-            refusal = Overloaded(
-                f"{queued} calls wait for {self._name} already, the most allowed",
-                retry_after_seconds=max(wait, 0.1),
-            )
-            if not self._turns.drop_for(client_name(), refusal):
-                raise refusal
-        arrived = time.perf_counter()
-        with stage("queue"):
-            await self._turns.acquire(client_name(), may_be_dropped=True)
-        return await self._in_thread(arrived, function, *args, **kwargs)
-
-    async def timed_further(
-        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Done[T]:
-        """Do as ``timed`` does for a call that was let in before: it waits, however many do."""
-        arrived = time.perf_counter()
-        with stage("queue"):
-            await self._turns.acquire(client_name())
-        return await self._in_thread(arrived, function, *args, **kwargs)
-
-    async def _in_thread(
-        self, arrived: float, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Done[T]:
+        queue_seconds = await self._admission.enter()
         loop = asyncio.get_running_loop()
 
         def work() -> Done[T]:
             started = time.perf_counter()
             value = function(*args, **kwargs)
-            return Done(value, started - arrived, time.perf_counter() - started)
+            return Done(value, queue_seconds, time.perf_counter() - started)
 
         def give_back(_: Future[Any]) -> None:
-            loop.call_soon_threadsafe(self._turns.release)
+            loop.call_soon_threadsafe(self._admission.leave)
 
         future = self._executor.submit(contextvars.copy_context().run, work)
         # Not in a finally: a cancelled call leaves, but its thread is taken until the work ends.
         future.add_done_callback(give_back)
         done = await asyncio.wrap_future(future)
-        self._mean_seconds += _NEWEST_WEIGHT * (done.run_seconds - self._mean_seconds)
+        self._admission.note(done.run_seconds)
         return done
 
     def close(self) -> None:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
+from shutil import disk_usage
 
 from ugicm.v1 import decoder_pb2, decoder_pb2_grpc
-from ugicm_decoder.errors import DecoderError
+from ugicm_decoder import metrics
+from ugicm_decoder.errors import DecoderError, StoreError, StoreFull
 from ugicm_decoder.servicer import DecoderServicer
 from ugicm_decoder.settings import DecoderSettings
 from ugicm_decoder.status import DECODER_STATUS
-from ugicm_decoder.store import SqliteFrameStore
+from ugicm_decoder.store import FrameStore, SqliteFrameStore
+from ugicm_decoder.store.connections import file_bytes
+from ugicm_servicekit.checks import checked
 from ugicm_servicekit.models import Models, load_models
 from ugicm_servicekit.process import run_service
+from ugicm_servicekit.readiness import Problem, Severity
+from ugicm_servicekit.reloading import reloading
 from ugicm_servicekit.server import Server
 from ugicm_servicekit.work import Workers
 
@@ -54,14 +61,28 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
             stopping=server.stopping,
         )
         server.add(decoder_pb2_grpc.add_DecoderServiceServicer_to_server, servicer)
-        await server.serve()
+        metrics.STORE_BYTES.set_function(lambda: file_bytes(settings.store))
+        metrics.STORE_FREE_BYTES.set_function(lambda: disk_usage(settings.store.parent).free)
+        async with checked(server.readiness, "store", partial(_problem_of, store)):
+            await server.serve()
     finally:
         await asyncio.to_thread(workers.close)
         await store.close()
 
 
+async def _problem_of(store: FrameStore) -> Problem | None:
+    """Tell what is wrong with the store: while it is full, what it has can be read."""
+    try:
+        await store.check_room()
+    except StoreFull:
+        return Problem(Severity.DEGRADES, "the frame store has no room for new frames")
+    except StoreError as error:
+        return Problem(Severity.BLOCKS, str(error))
+    return None
+
+
 async def _load_and_serve(settings: DecoderSettings, server: Server) -> None:
-    models = await asyncio.to_thread(
-        load_models, settings.models, device=settings.device, limits=settings.limits
-    )
-    await serve(settings, server, models)
+    load = partial(load_models, settings.models, device=settings.device, limits=settings.limits)
+    models = await asyncio.to_thread(load)
+    async with reloading(models, load, server.reloading):
+        await serve(settings, server, models)

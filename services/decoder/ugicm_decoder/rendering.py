@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ugicm.v1 import decoder_pb2
+from ugicm_decoder.metrics import PICTURES
 from ugicm_servicekit.errors import BadRequest
 from ugicm_servicekit.pictures import check_pixel_format, pixels_to_bytes
+from ugicm_servicekit.stages import stage
 from ugicm_servicekit.wire import view_from_wire
 from ugicm_servicekit.work import Done, Workers
 
@@ -106,13 +108,17 @@ class Rendering:
     def _render(self, view: float) -> Rendered:
         started = time.perf_counter()
         if self._latents is None:
-            self._latents = self._codec.decode_latents(self._stream)
+            with stage("latents"):
+                self._latents = self._codec.decode_latents(self._stream)
         decoded = time.perf_counter()
-        pixels = self._codec.synthesise([self._latents], [view])[0]
+        with stage("synthesis"):
+            pixels = self._codec.synthesise([self._latents], [view])[0]
         synthesised = time.perf_counter()
         order = self.order
-        data = pixels_to_bytes(pixels, order.pixel_format, jpeg_quality=order.jpeg_quality)
+        with stage("picture"):
+            data = pixels_to_bytes(pixels, order.pixel_format, jpeg_quality=order.jpeg_quality)
         written = time.perf_counter()
+        PICTURES.inc()
         self.times.latents += decoded - started
         self.times.synthesis += synthesised - decoded
         self.times.picture += written - synthesised

@@ -10,7 +10,7 @@ from typing import Any
 
 from ugicm.v1 import decoder_pb2, decoder_pb2_grpc, types_pb2
 from ugicm_codec import Limits, inspect
-from ugicm_decoder import cursors, wire
+from ugicm_decoder import cursors, metrics, wire
 from ugicm_decoder.rendering import Order, Rendered, Rendering, order_from_wire
 from ugicm_decoder.status import DECODER_STATUS
 from ugicm_decoder.store import FrameRecord, FrameStore, Gap, PutOutcome
@@ -21,8 +21,10 @@ from ugicm_servicekit.errors import BadRequest
 from ugicm_servicekit.flow import in_order
 from ugicm_servicekit.logs import about_frame
 from ugicm_servicekit.models import Models
+from ugicm_servicekit.stages import stage
 from ugicm_servicekit.status import failure_of, or_failure
 from ugicm_servicekit.streams import stream_info_to_wire
+from ugicm_servicekit.tracing import frame_span
 from ugicm_servicekit.wire import key_from_wire, key_to_wire, nanoseconds_to_wire
 from ugicm_servicekit.work import Workers
 
@@ -178,17 +180,31 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         try:
             check_item(request)
             about_frame(key_from_wire(key))
-            if is_gap:
-                outcome = await self._store.put_gap(wire.gap_from_wire(request.gap))
-                response.decodable = True
-            else:
-                frame = wire.frame_from_wire(request.frame, self._limits)
-                outcome = await self._store.put(frame)
-                response.decodable = self._models.decodes(frame.info.latents_id)
+            with frame_span("ingest", key_from_wire(key)):
+                if is_gap:
+                    outcome = await self._put_gap(request.gap)
+                    response.decodable = True
+                else:
+                    outcome, response.decodable = await self._put_frame(request.frame)
             response.result = _INGEST_RESULT[outcome]
         except Exception as error:  # noqa: BLE001 - the outermost layer of an item
             response.failure.CopyFrom(failure_of(error, DECODER_STATUS, method="Ingest"))
         return response
+
+    async def _put_gap(self, message: types_pb2.Gap) -> PutOutcome:
+        with stage("commit"):
+            outcome = await self._store.put_gap(wire.gap_from_wire(message))
+        metrics.INGESTED.labels("gap", outcome.value).inc()
+        return outcome
+
+    async def _put_frame(self, message: types_pb2.Frame) -> tuple[PutOutcome, bool]:
+        frame = wire.frame_from_wire(message, self._limits)
+        with stage("commit"):
+            outcome = await self._store.put(frame)
+        metrics.INGESTED.labels("frame", outcome.value).inc()
+        if outcome is PutOutcome.STORED:
+            metrics.INGESTED_BYTES.inc(len(frame.stream))
+        return outcome, self._models.decodes(frame.info.latents_id)
 
     async def _begin_item(
         self, item: decoder_pb2.DecodeStreamRequest
@@ -198,6 +214,14 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
 
     async def _begin(self, request: decoder_pb2.DecodeRequest) -> _Begun:
         check_item(request)
+        if request.WhichOneof("source") != "key":
+            return await self._begun(request)
+        key = key_from_wire(request.key)
+        about_frame(key)
+        with frame_span("decode", key):
+            return await self._begun(request)
+
+    async def _begun(self, request: decoder_pb2.DecodeRequest) -> _Begun:
         order = order_from_wire(request, max_views=self._max_views)
         start, stream = await self._source(request)
         codec = self._models.decoding(start.info.latents_id, request.model)
@@ -217,7 +241,6 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         if source is None:
             raise BadRequest("a request names a stored frame or holds a stream, got neither")
         key = key_from_wire(request.key)
-        about_frame(key)
         frame = await self._store.get(key)
         start = decoder_pb2.DecodeStart(
             key=key_to_wire(key),

@@ -70,6 +70,11 @@ def wal_path(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
+def file_bytes(path: Path) -> int:
+    """Return what the database and its write-ahead log take on the disk."""
+    return sum(file.stat().st_size for file in (path, wal_path(path)) if file.exists())
+
+
 @contextmanager
 def transaction(db: sqlite3.Connection, kind: str) -> Iterator[None]:
     """Commit what the block does, or nothing of it where it raises."""

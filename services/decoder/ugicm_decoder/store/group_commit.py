@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from ugicm_decoder.errors import StoreError, StoreFailed
+from ugicm_decoder.metrics import COMMIT_WRITES
 from ugicm_decoder.store.connections import is_damage, transaction, typed
 from ugicm_decoder.store.room import Room
 from ugicm_decoder.store.upkeep import Upkeep
@@ -126,10 +127,13 @@ class GroupCommit:
         """Return the result of each write, or its error."""
         error: Exception
         try:
+            before = self._db.total_changes
             with transaction(self._db, "IMMEDIATE"):
                 self._room.measure(self._db)
                 outcomes = [self._outcome(write) for write in writes]
             self._committed(self._db)
+            if self._db.total_changes > before:
+                COMMIT_WRITES.observe(len(writes))
         except (sqlite3.Error, OSError) as failure:
             error = self._refusal(failure)
             error.__cause__ = failure

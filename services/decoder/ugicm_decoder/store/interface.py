@@ -155,6 +155,13 @@ class FrameStore(Protocol):
             StoreFull: there is no room; reads go on.
         """
 
+    async def check_room(self) -> None:
+        """Return if a small frame could be stored now.
+
+        Raises:
+            StoreFull: there is no room; reads go on.
+        """
+
     async def get(self, key: FrameKey) -> Frame:
         """Return a frame whose bytes are those that were put.
 

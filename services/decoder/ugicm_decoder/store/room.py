@@ -79,6 +79,17 @@ class Room:
             raise self._full(f"the frame store has no room for {num_bytes} bytes: {self._reason}")
         self._left -= num_bytes
 
+    def check(self) -> None:
+        """Return if a small row of a new epoch would find room.
+
+        Raises:
+            StoreFull: it would not.
+        """
+        if time.monotonic() < self._failed_until:
+            raise self._full(self._failure)
+        if self._left < _ROW_BYTES:
+            raise self._full(f"the frame store has no room: {self._reason}")
+
     def refuse_all(self, failure: str) -> StoreFull:
         """Take nothing new of anyone for a while; return what senders are told."""
         self._failure = failure

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from ugicm_decoder.errors import FrameDamaged, StoreError, StoreUnusable
+from ugicm_decoder.metrics import DAMAGED_FRAMES
 from ugicm_decoder.store import inserts, queries
 from ugicm_decoder.store.connections import open_reader, open_writer, transaction, typed
 from ugicm_decoder.store.group_commit import GroupCommit
@@ -138,11 +139,16 @@ class SqliteFrameStore:
             lambda db: inserts.insert_gap(db, gap, self._clock_ns(), self._room)
         )
 
+    async def check_room(self) -> None:
+        """Return if a small frame could be stored now."""
+        await self._writes.run(lambda db: self._room.check())
+
     async def get(self, key: FrameKey) -> Frame:
         """Return a frame whose bytes are those that were put; where they are not, say so to all."""
         try:
             return await self._read(lambda db: queries.select_frame(db, key))
         except FrameDamaged:
+            DAMAGED_FRAMES.inc()
             await self._report_damage(key)
             raise
 

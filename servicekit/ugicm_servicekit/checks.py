@@ -1,0 +1,83 @@
+"""Look again and again whether what a service stands on still holds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+
+from ugicm_servicekit.readiness import Problem, Readiness, Severity
+
+__all__ = ["checked", "reached"]
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+@asynccontextmanager
+async def checked(
+    readiness: Readiness, name: str, look: Callable[[], Awaitable[Problem | None]]
+) -> AsyncIterator[None]:
+    """Report what ``look`` finds, at once and then every second."""
+
+    async def look_on() -> None:
+        last = await report(None)
+        while True:
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+            last = await report(last)
+
+    async def report(last: Problem | None) -> Problem | None:
+        found = await look()
+        if found != last:
+            _log.warning("%s: %s", name, found.text if found else "all is well again")
+        readiness.report(name, found)
+        return found
+
+    looking = asyncio.create_task(look_on())
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
+        readiness.report(name, None)
+
+
+@asynccontextmanager
+async def reached(
+    readiness: Readiness,
+    name: str,
+    channel: grpc.aio.Channel,
+    address: str,
+    *,
+    without: Severity,
+) -> AsyncIterator[None]:
+    """Keep a connection to another service, and report while there is none.
+
+    Args:
+        readiness: is told.
+        name: of the other service.
+        channel: to it.
+        address: of it, for people.
+        without: what it means that there is none.
+    """
+    problem = Problem(without, f"the {name} at {address} cannot be reached")
+    found: Problem | None = problem
+
+    async def look() -> Problem | None:
+        nonlocal found
+        state = channel.get_state(try_to_connect=True)
+        if state is grpc.ChannelConnectivity.READY:
+            found = None
+        elif state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            found = problem
+        return found  # in between nothing new is known
+
+    # An answer that comes at once, as on one machine, is no reason to begin with a problem.
+    channel.get_state(try_to_connect=True)
+    await asyncio.sleep(0)
+    async with checked(readiness, name, look):
+        yield
