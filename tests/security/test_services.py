@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import grpc
@@ -20,6 +21,7 @@ from ugicm.v1 import types_pb2 as types
 from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
 from ugicm_servicekit.access import Access
 from ugicm_servicekit.channel import open_channel
+from ugicm_servicekit.roles import Role
 
 PERMISSION_DENIED = grpc.StatusCode.PERMISSION_DENIED
 DENIED = PERMISSION_DENIED.value[0]
@@ -220,3 +222,44 @@ async def test_a_fixed_decoder_is_asked_with_the_services_own_token(tokens, tmp_
             metadata=bearer(tokens, "operator"),
         )
     assert seen == ["Bearer " + tokens.secrets["pipeline"]]
+
+
+async def test_a_watch_ends_when_its_token_is_withdrawn(tokens, tmp_path):
+    async with decoding(tmp_path, tokens=tokens.path) as running:
+        async with as_role(running, tokens, "pipeline") as pipeline:
+            watch = decoder_pb2.WatchFramesRequest(
+                start=types.WATCH_START_OLDEST, mode=types.WATCH_MODE_EVERY
+            )
+            call = pipeline.Watch(watch)
+            await call.initial_metadata()
+            entries = tokens.path.read_text().split("[[token]]")
+            kept = [entry for entry in entries if 'role = "pipeline"' not in entry]
+            tokens.path.write_text("[[token]]".join(kept))
+            async with as_role(running, tokens, "encoder") as encoder:
+                _ = [answer async for answer in encoder.Ingest(iter([request(frame(STREAM))]))]
+            assert await status(call) is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_pixels_beyond_a_clients_share_are_refused_and_others_are_served(tmp_path):
+    tokens = tokens_of_every_role(tmp_path)
+    tokens.add(Role.CAMERA, "north")
+    codec = FakeCodec()
+    codec.go_on.clear()
+    share = {"max_pixels_per_client": 2 * PICTURE.size // 3, "tokens": tokens.path}
+    async with encoding(codec, **share) as running:
+
+        def encode(name):
+            message = encoder_pb2.EncodeRequest(picture=raw(PICTURE))
+            return running.stub.Encode(message, metadata=bearer(tokens, name))
+
+        calls = [encode("camera") for _ in range(3)]
+        done, _ = await asyncio.wait(
+            [asyncio.ensure_future(call.code()) for call in calls],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        assert [task.result() for task in done] == [grpc.StatusCode.RESOURCE_EXHAUSTED]
+        other = encode("north")
+        codec.go_on.set()
+        assert await other.code() is grpc.StatusCode.OK
+        codes = [await call.code() for call in calls]
+        assert codes.count(grpc.StatusCode.OK) == 2

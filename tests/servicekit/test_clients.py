@@ -7,6 +7,7 @@ import threading
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.security.credentials import tokens_of_every_role
 from tests.servicekit.harness import SERVICE, encoding, request
@@ -108,7 +109,10 @@ async def test_all_calls_together_are_limited_too():
     async with encoding(door, ServerSettings(max_calls=2)) as running:
         calls = [running.stub.Encode(request()) for _ in range(2)]
         await door.until(2)
-        assert (await refused(running.stub.Encode(request()))).code() is EXHAUSTED
+        error = await refused(running.stub.Encode(request()))
+        assert (error.code(), error.details()[:22]) == (EXHAUSTED, "2 calls are under way ")
+        health = health_pb2_grpc.HealthStub(running.channel)
+        assert (await health.Check(health_pb2.HealthCheckRequest())).status
         door.open.set()
         await asyncio.gather(*calls)
 
@@ -171,7 +175,7 @@ async def test_a_client_that_goes_away_while_it_sends_leaves_its_place():
 
 
 async def test_pixels_under_way_are_a_clients_own():
-    clients = Clients(max_calls=9, max_pixels=100)
+    clients = Clients(max_calls=9, max_calls_in_all=9, max_pixels=100)
     with clients.call("north"):
         with pixels_under_way(60):
             too_many = pytest.raises(Overloaded, match="north has 60 pixels under way, 41 more")
@@ -186,7 +190,10 @@ async def test_pixels_under_way_are_a_clients_own():
 
 
 async def test_a_picture_beyond_the_share_passes_alone():
-    north, too_many = Clients(max_calls=9, max_pixels=100).call("north"), pytest.raises(Overloaded)
+    north, too_many = (
+        Clients(max_calls=9, max_calls_in_all=9, max_pixels=100).call("north"),
+        pytest.raises(Overloaded),
+    )
     with north, pixels_under_way(101), too_many, pixels_under_way(1):
         pytest.fail("too many")
 
@@ -261,7 +268,7 @@ async def test_work_that_was_let_in_is_not_dropped():
 
 async def test_a_flood_of_work_lets_another_client_in():
     workers = Workers(threads=1, max_queued=4, name="coding")
-    clients = Clients(max_calls=100, max_pixels=1)
+    clients = Clients(max_calls=100, max_calls_in_all=100, max_pixels=1)
     go_on, order = threading.Event(), []
 
     async def work(client, name):
