@@ -11,7 +11,7 @@ from ugicm_evaluation.report.claims import Verdict, verdict
     [
         (Estimate(1.2, 1.1, 1.3), Verdict.YES),
         (Estimate(1.2, 0.9, 1.3), Verdict.UNDECIDED),
-        (Estimate(0.9, 0.8, 1.1), Verdict.NO),
+        (Estimate(0.9, 0.8, 1.1), Verdict.UNDECIDED),
         (Estimate(-2.0, -3.0, -1.0), Verdict.NO),
         (Estimate(1.0, 1.0, 1.0), Verdict.NO),
     ],

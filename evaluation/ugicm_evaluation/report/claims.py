@@ -89,7 +89,7 @@ def verdict(found: Estimate, least: float) -> Verdict:
     """Return whether a figure is larger than ``least``, as far as its interval can say."""
     if found.low > least:
         return Verdict.YES
-    return Verdict.NO if found.high < least or found.value <= least else Verdict.UNDECIDED
+    return Verdict.NO if found.high <= least else Verdict.UNDECIDED
 
 
 def _negated(found: Estimate) -> Estimate:
