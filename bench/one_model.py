@@ -135,37 +135,44 @@ def main():
         np.ascontiguousarray(photo[:crop, :crop])
         for photo in load_photos(arguments.held_out, minimum_side=crop).pictures
     ]
-    curve = [measure(one, photos, teacher, quality) for quality in QUALITIES]
-    rates = np.log([rate for rate, _ in curve])
+    curve = {quality: measure(one, photos, teacher, quality) for quality in QUALITIES}
+    fixed = {rate: measure(each[rate], photos, teacher, round(100 * rate)) for rate in RATES}
+    print_at_equal_bytes(curve, fixed)
+    print_by_view(curve, fixed)
+
+
+def print_at_equal_bytes(curve, fixed):
     print(
-        "\n| fixed rate | bpp | human dB | machine dB | human similarity | machine similarity |\n"
+        "\n| | bpp | human dB | machine dB | human similarity | machine similarity |\n"
         "| --- | ---: | ---: | ---: | ---: | ---: |"
     )
-    for quality, model in each.items():
-        rate, fixed = measure(model, photos, teacher, round(100 * quality))
-        # The other branch's at equal bytes, between its measured qualities.
-        other = np.array(
-            [
-                [np.interp(np.log(rate), rates, [point[view, kind] for _, point in curve])
-                 for kind in (0, 1)]
-                for view in range(len(VIEWS))
-            ]
-        )  # fmt: skip
-        for name, values in (("fixed", fixed), ("any", other), ("any - fixed", other - fixed)):
-            human, machine = values[0], values[-1]
+    rates = np.log([rate for rate, _ in curve.values()])
+    # (qualities, views, kinds) to one column for each view and kind.
+    columns = np.array([values for _, values in curve.values()]).reshape(len(rates), -1).T
+    for quality, (rate, values) in fixed.items():
+        # The other branch between its measured qualities.
+        there = np.array([np.interp(np.log(rate), rates, column) for column in columns])
+        there = there.reshape(values.shape)
+        for name, row in (("fixed", values), ("any", there), ("any - fixed", there - values)):
+            (human, machine), (human_similarity, machine_similarity) = row[[0, -1]].T
             print(
-                f"| {name}, quality {quality:g} | {rate:.3f} | {human[0]:.2f} | {machine[0]:.2f} | "
-                f"{human[1]:.4f} | {machine[1]:.4f} |"
+                f"| {name}, quality {quality:g} | {rate:.3f} | {human:.2f} | {machine:.2f} | "
+                f"{human_similarity:.4f} | {machine_similarity:.4f} |"
             )
-    for kind, name in ((0, "PSNR in dB"), (1, "similarity")):
-        print(f"\n{name} by view, mean over qualities\n\n| model | 0 | 0.25 | 0.5 | 0.75 | 1 |")
-        print("| --- | ---: | ---: | ---: | ---: | ---: |")
-        fixed = [measure(model, photos, teacher, round(100 * q))[1] for q, model in each.items()]
-        three = [point for quality, (_, point) in zip(QUALITIES, curve, strict=True)
-                 if quality / 100 in each]  # fmt: skip
-        for label, points in (("any", three), ("fixed", fixed)):
+
+
+def print_by_view(curve, fixed):
+    """Print both branches by view, means over the fixed branches' qualities."""
+    branches = {
+        "any": [curve[round(100 * quality)][1] for quality in fixed],
+        "fixed": [values for _, values in fixed.values()],
+    }
+    for kind, name in enumerate(("PSNR in dB", "similarity")):
+        print(f"\n| {name}, view | " + " | ".join(f"{view:g}" for view in VIEWS) + " |")
+        print("| --- |" + " ---: |" * len(VIEWS))
+        for branch, points in branches.items():
             means = np.mean(points, axis=0)[:, kind]
-            print(f"| {label} | " + " | ".join(f"{value:.4f}" for value in means) + " |")
+            print(f"| {branch} | " + " | ".join(f"{value:.4f}" for value in means) + " |")
 
 
 if __name__ == "__main__":
