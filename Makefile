@@ -50,6 +50,7 @@ fuzz: .venv/.fuzz ## search a parser for crashes by coverage (TARGET=picture FUZ
 .PHONY: bench
 bench: .venv/.development ## compare speed and size with CompressAI, side by side
 	.venv/bin/python bench
+	.venv/bin/python bench/training.py
 
 .PHONY: protos
 protos: .venv/.development ## generate the stubs from protos/ugicm/v1/*.proto

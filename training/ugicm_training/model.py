@@ -129,20 +129,27 @@ class TrainableHyperprior(nn.Module):
     def synthesise(self, y_hat: Tensor, view: Tensor, *, precision: torch.dtype) -> Tensor:
         """Return ``(N, 3, H, W)`` for the views ``(N,)``, not clamped, float32.
 
-        Where the synthesis has two ends, pictures of one view share a pass.
+        Where the synthesis has two ends, pictures of one view share a pass; views on the CPU then
+        save a GPU from being waited for.
         """
         mixed = precision != torch.float32
         with torch.autocast(y_hat.device.type, dtype=precision, enabled=mixed):
-            terms = self.g_s.terms(view)
+            terms = self.g_s.terms(view.to(y_hat.device, non_blocking=True))
             if self.g_s.machine is None:
                 return self.g_s(y_hat, terms).float()  # type: ignore[no-any-return]
             order, parts = [], []
             for value in view.unique().tolist():
-                items = (view == value).nonzero()[:, 0]
+                items = (view == value).nonzero()[:, 0].to(y_hat.device, non_blocking=True)
                 inputs = (y_hat[items], [term[items] for term in terms])
                 parts.append(functional_call(self._one_view[0], self.g_s.weights(value), inputs))
                 order.append(items)
             return torch.cat(parts)[torch.cat(order).argsort()].float()
+
+    def compile_networks(self) -> None:
+        """Let torch.compile make the transforms faster, each when it is first called."""
+        synthesis = self.g_s if self.g_s.machine is None else self._one_view[0]
+        for network in (self.g_a, self.h_a, self.h_s, synthesis):
+            network.compile()
 
     def with_two_ends(self) -> TrainableHyperprior:
         """Return a copy whose machine end has weights of its own, so far those of the human end."""

@@ -31,7 +31,13 @@ class Network(nn.Module):
         self._precision = precision
 
     def forward(self, pictures: Tensor, quality: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``(N, 3, S, S)``, not clamped, and ``(N,)`` bits, both float32."""
+        """Return ``(N, 3, S, S)``, not clamped, and ``(N,)`` bits, both float32.
+
+        Args:
+            pictures: ``(N, 3, S, S)`` in [0, 1].
+            quality: ``(N,)`` in [0, 1].
+            view: ``(N,)`` in [0, 1]; better left on the CPU.
+        """
         frozen = self._trained is not Trained.EVERYTHING
         with torch.no_grad() if frozen else contextlib.nullcontext():
             coded = self.model.encode(pictures, quality, precision=self._precision)

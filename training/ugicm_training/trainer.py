@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -116,8 +116,7 @@ class Trainer:
         self._model = start.model().to(fabric.device)
         self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if execution is Execution.COMPILED:
-            for part in (self._model.g_a, self._model.g_s, self._model.h_a, self._model.h_s):
-                part.compile()
+            self._model.compile_networks()
         self._record = copy.deepcopy(start.record)
         self._record["runs"].append(
             {
@@ -168,9 +167,14 @@ class Trainer:
             Diverged: the loss is no number any more.
             CheckpointNotWritten: the disk is full.
         """
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """Do what ``run`` does, one step at a time."""
         with self._journal:
             while not self.finished and not self._must_stop():
-                self._run_stage()
+                yield from self._steps_of_stage()
         if not self.finished:
             self._save()
 
@@ -203,7 +207,7 @@ class Trainer:
         before = self._recipe.stages[: self._position.stage]
         return sum(map(self._steps_of, before)) + self._position.step
 
-    def _run_stage(self) -> None:
+    def _steps_of_stage(self) -> Iterator[None]:
         work = self._prepare()
         stage, index, first = work.stage, self._position.stage, self._position.step
         self._journal.begin(stage.name, overall=self._overall())
@@ -222,6 +226,7 @@ class Trainer:
                 terms, norm = self._step(work, next(batches))
                 self._position = replace(self._position, step=step + 1)
                 self._after(work, terms, norm)
+                yield
         if not stage.trains_views:
             self._model.join_ends()
         if self._position.step < work.steps:
@@ -259,6 +264,7 @@ class Trainer:
             epoch_steps=max(1, self._pictures.count // stage.batch),
         ).part(fabric.global_rank, fabric.world_size)
         instances = self._instances(stage, batch, plan)
+        view = plan.view
         plan = plan.to(fabric.device)
         # Everything random is drawn anew from the step, so that a resumed run draws the same.
         torch.manual_seed(seed_at(self._recipe.seed, Draw.NOISE, *place))
@@ -266,7 +272,7 @@ class Trainer:
         set_learning_rate(
             work.optimizer, learning_rate(self._recipe, stage, step=step, steps=work.steps)
         )
-        reconstruction, bits = work.network(batch.pictures, plan.quality, plan.view)
+        reconstruction, bits = work.network(batch.pictures, plan.quality, view)
         lowered = self._precision != torch.float32
         with torch.autocast(fabric.device.type, dtype=self._precision, enabled=lowered):
             terms = training_loss(
