@@ -15,12 +15,14 @@ import pytest
 from tests.decoder.harness import decoding, frame, order
 from tests.encoder.harness import encoding, key, raw
 from tests.fake_codec import FakeCodec
+from tests.security.credentials import Tokens
 from tests.servicekit.harness import encoding as serving
 from tests.servicekit.harness import request
 from ugicm.v1 import encoder_pb2
 from ugicm.v1 import types_pb2 as types
 from ugicm_codec.bitstream import write_stream
 from ugicm_servicekit.channel import connect
+from ugicm_servicekit.roles import Role
 from ugicm_servicekit.settings import ServerSettings
 
 INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
@@ -202,22 +204,33 @@ async def test_garbage_on_a_connection_ends_that_connection_only():
         await running.stub.Encode(request())
 
 
-async def test_a_flood_of_slow_writers_leaves_the_other_clients_their_places():
-    """They hold their own share of calls, until their time is over; nobody else's."""
-    settings = ServerSettings(max_calls_per_client=8, request_seconds=0.5)
+async def test_slow_writers_fill_their_own_share_and_leave_others_theirs(tmp_path):
+    tokens = Tokens(tmp_path / "tokens.toml")
+    slow, other = (
+        [("authorization", "Bearer " + tokens.add(Role.CAMERA, name))] for name in ("slow", "other")
+    )
+    settings = ServerSettings(max_calls_per_client=8, tokens=tokens.path)
     async with serving(settings=settings) as running:
 
         async def nothing():
             await asyncio.Event().wait()
             yield b""
 
-        slow = running.channel.stream_unary("/ugicm.v1.EncoderService/Encode")
-        calls = [slow(nothing()) for _ in range(40)]
-        codes = [await call.code() for call in calls]
-        assert codes.count(grpc.StatusCode.DEADLINE_EXCEEDED) == 8
-        assert codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED) == 32
-        assert sum(running.server.refusals.counts.values()) == 40
-        await running.stub.Encode(request())
+        write = running.channel.stream_unary("/ugicm.v1.EncoderService/Encode")
+        calls = [write(nothing(), metadata=slow) for _ in range(40)]
+        refused = [asyncio.ensure_future(call.code()) for call in calls]
+        while sum(code.done() for code in refused) < 32:
+            await asyncio.wait(
+                [code for code in refused if not code.done()], return_when=asyncio.FIRST_COMPLETED
+            )
+        exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert {code.result() for code in refused if code.done()} == {exhausted}
+        counted = ("/ugicm.v1.EncoderService/Encode", exhausted)
+        assert running.server.refusals.counts == {counted: 32}
+        await running.stub.Encode(request(), metadata=other)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*refused)
 
 
 async def test_a_key_that_no_frame_can_have_costs_one_item():

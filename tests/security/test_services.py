@@ -38,6 +38,12 @@ def bearer(tokens, name):
     return [("authorization", "Bearer " + tokens.secrets[name])]
 
 
+def withdraw(tokens, role):
+    entries = tokens.path.read_text().split("[[token]]")
+    kept = [entry for entry in entries if f'role = "{role}"' not in entry]
+    tokens.path.write_text("[[token]]".join(kept))
+
+
 @asynccontextmanager
 async def as_role(running, tokens, name):
     async with open_channel(f"127.0.0.1:{running.port}", access=tokens.access(name)) as channel:
@@ -83,9 +89,7 @@ async def test_an_encoders_unlisted_cameras_fail_alone_and_are_not_stored(tokens
 
 async def test_frames_are_ingested_after_their_cameras_token_has_gone(tokens, tmp_path):
     async with decoding(tmp_path, tokens=tokens.path) as running:
-        entries = tokens.path.read_text().split("[[token]]")
-        kept = [entry for entry in entries if 'role = "camera"' not in entry]
-        tokens.path.write_text("[[token]]".join(kept))
+        withdraw(tokens, "camera")
         async with as_role(running, tokens, "encoder") as encoder:
             call = encoder.Ingest(iter([request(frame(STREAM, "gate"))]))
             (answer,) = [answer async for answer in call]
@@ -225,19 +229,19 @@ async def test_a_fixed_decoder_is_asked_with_the_services_own_token(tokens, tmp_
 
 
 async def test_a_watch_ends_when_its_token_is_withdrawn(tokens, tmp_path):
-    async with decoding(tmp_path, tokens=tokens.path) as running:
-        async with as_role(running, tokens, "pipeline") as pipeline:
-            watch = decoder_pb2.WatchFramesRequest(
-                start=types.WATCH_START_OLDEST, mode=types.WATCH_MODE_EVERY
-            )
-            call = pipeline.Watch(watch)
-            await call.initial_metadata()
-            entries = tokens.path.read_text().split("[[token]]")
-            kept = [entry for entry in entries if 'role = "pipeline"' not in entry]
-            tokens.path.write_text("[[token]]".join(kept))
-            async with as_role(running, tokens, "encoder") as encoder:
-                _ = [answer async for answer in encoder.Ingest(iter([request(frame(STREAM))]))]
-            assert await status(call) is grpc.StatusCode.UNAUTHENTICATED
+    async with (
+        decoding(tmp_path, tokens=tokens.path) as running,
+        as_role(running, tokens, "pipeline") as pipeline,
+        as_role(running, tokens, "encoder") as encoder,
+    ):
+        watch = decoder_pb2.WatchFramesRequest(
+            start=types.WATCH_START_OLDEST, mode=types.WATCH_MODE_EVERY
+        )
+        call = pipeline.Watch(watch)
+        await call.initial_metadata()
+        withdraw(tokens, "pipeline")
+        _ = [answer async for answer in encoder.Ingest(iter([request(frame(STREAM))]))]
+        assert await status(call) is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_pixels_beyond_a_clients_share_are_refused_and_others_are_served(tmp_path):

@@ -190,11 +190,9 @@ async def test_pixels_under_way_are_a_clients_own():
 
 
 async def test_a_picture_beyond_the_share_passes_alone():
-    north, too_many = (
-        Clients(max_calls=9, max_calls_in_all=9, max_pixels=100).call("north"),
-        pytest.raises(Overloaded),
-    )
-    with north, pixels_under_way(101), too_many, pixels_under_way(1):
+    clients = Clients(max_calls=9, max_calls_in_all=9, max_pixels=100)
+    too_many = pytest.raises(Overloaded)
+    with clients.call("north"), pixels_under_way(101), too_many, pixels_under_way(1):
         pytest.fail("too many")
 
 
