@@ -19,7 +19,13 @@ from ugicm_training.checkpoints import Checkpoint, Position
 from ugicm_training.data import Batch, Order, PictureSource
 from ugicm_training.data.ahead import one_ahead
 from ugicm_training.engine import Precision, resolve_precision
-from ugicm_training.errors import BadCheckpoint, Diverged, MissingMasks, MissingWeights
+from ugicm_training.errors import (
+    BadCheckpoint,
+    Diverged,
+    MissingMasks,
+    MissingWeights,
+    UnusableDevice,
+)
 from ugicm_training.instance_lookup import find_instances
 from ugicm_training.instances.masks import InstanceMasks
 from ugicm_training.instances.store import MaskStore
@@ -81,6 +87,7 @@ class Trainer:
         MissingWeights: a stage asks for meaning, and there is no teacher.
         MissingMasks: a stage asks for instances, and there are no masks.
         BadCheckpoint: the parameters are another network's.
+        UnusableDevice: the devices cannot share a stage's batches evenly.
     """
 
     def __init__(
@@ -179,7 +186,13 @@ class Trainer:
             self._save()
 
     def _check_inputs(self) -> None:
+        devices = self._fabric.world_size
         for stage in self._recipe.stages[self._position.stage :]:
+            if stage.batch % devices:
+                raise UnusableDevice(
+                    f"stage {stage.name} has batches of {stage.batch}, which {devices} devices "
+                    "cannot share evenly"
+                )
             if stage.is_semantic and self._teacher is None:
                 raise MissingWeights(
                     f"stage {stage.name} of recipe {self._recipe.name} asks a teacher: "

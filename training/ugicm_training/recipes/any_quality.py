@@ -161,7 +161,7 @@ def tiny() -> Recipe:
         knots=2,
         quality_steps=3,
         stages=(
-            replace(backbone, length=Length(6), batch=3, crop=64),
+            replace(backbone, length=Length(6), batch=4, crop=64),
             replace(views, length=Length(4), batch=4, crop=64, terms=terms),
         ),
         warmup_steps=2,
