@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +120,32 @@ def test_a_killed_run_goes_on_to_the_same_result_and_exports(photos, teacher, tm
     run("pack", killed, "-o", tmp_path / "packed")
     run("unpack", tmp_path / "packed", "-o", tmp_path / "again.pt")
     assert "finished" in run("resume", tmp_path / "again.pt", *OPTIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_devices_train_what_one_does(photos, teacher, tmp_path):
+    """Without noise, as in a stage that codes nothing anew, only the order of sums differs."""
+    states = []
+    for devices in ("1", "2"):
+        checkpoint = tmp_path / f"{devices}.pt"
+        command = [
+            *(Path(sys.executable).with_name("ugicm-train"), "run", photos, "--recipe=tiny"),
+            *("--stage=views", "--steps=views=2", "--terms=global", f"--devices={devices}"),
+            *(f"--teacher=stand-in:{teacher}", f"--checkpoint={checkpoint}", *OPTIONS),
+        ]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        states.append(read_checkpoint(checkpoint))
+    one, two = states
+    assert two.record["runs"][0]["devices"] == 2
+    moved = 0.0
+    for name, value in one.model_state.items():
+        torch.testing.assert_close(two.model_state[name], value, rtol=1e-4, atol=1e-6)
+        if name.startswith("g_s.machine."):
+            human = one.model_state[name.replace("g_s.machine.", "g_s.")]
+            moved = max(moved, float((value - human).abs().max()))
+    assert moved > 1e-4
 
 
 def refusal(*arguments):
