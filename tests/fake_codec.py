@@ -26,7 +26,11 @@ class FakeModel:
 
 @dataclass(frozen=True)
 class FakeLatents:
-    pixels: np.ndarray
+    integers: np.ndarray
+
+    @property
+    def num_bytes(self):
+        return self.integers.nbytes
 
 
 class FakeCodec:
@@ -70,7 +74,7 @@ class FakeCodec:
     def synthesise(self, latents, views):
         self._work("synthesise")
         return [
-            item.pixels ^ np.uint8(round(255 * view))
+            item.integers ^ np.uint8(round(255 * view))
             for item, view in zip(latents, views, strict=True)
         ]
 

@@ -66,9 +66,9 @@ class Admission:
         """Give the places back."""
         self._turns.release(places)
 
-    def note(self, seconds: float) -> None:
-        """Say how long one place was taken for work that succeeded."""
-        self._mean_seconds += _NEWEST_WEIGHT * (seconds - self._mean_seconds)
+    def note(self, place_seconds: float) -> None:
+        """Say what work took that succeeded: how long it had its places, times their number."""
+        self._mean_seconds += _NEWEST_WEIGHT * (place_seconds - self._mean_seconds)
 
     async def _wait(self, places: int, *, may_be_dropped: bool) -> float:
         arrived = time.perf_counter()

@@ -36,7 +36,7 @@ class BatchLimits:
     delay_seconds: float
 
     def is_full(self, num_items: int, pixels: int) -> bool:
-        """Tell whether one more item of ``pixels`` beside ``num_items`` of that size is too many."""
+        """Tell whether one more item of ``pixels`` is too many for ``num_items`` of that size."""
         return num_items >= self.max_items or (num_items + 1) * pixels > self.max_pixels
 
     def places(self, pixels: int) -> int:
@@ -100,7 +100,7 @@ class Batcher(Generic[Item, Result]):
         Args:
             item: what to compute.
             bucket: items with equal ones may share a batch.
-            pixels: of the item; the same for all of its bucket.
+            pixels: of the item; about the same for all of its bucket.
         """
         loop = asyncio.get_running_loop()
         waiting = _Waiting[Item, Result](

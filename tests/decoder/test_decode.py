@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
-import threading
+from contextlib import AsyncExitStack
 
 import grpc
 import numpy as np
@@ -16,8 +16,10 @@ from tests.decoder.harness import HUMAN, MACHINE, decoding, frame, log_lines, or
 from tests.fake_codec import FakeCodec, FakeModel, picture
 from ugicm.v1 import decoder_pb2 as pb
 from ugicm.v1 import types_pb2 as types
+from ugicm_decoder.renderer import Renderer, Source
 from ugicm_decoder.rendering import Order, Rendering
-from ugicm_servicekit.work import Workers
+from ugicm_servicekit.batching import BatchLimits
+from ugicm_servicekit.errors import Overloaded
 
 FILES = {
     types.PIXEL_FORMAT_PNG: "PNG",
@@ -206,30 +208,30 @@ async def test_the_model_is_chosen_by_the_stream_or_by_name(tmp_path):
 async def test_a_full_queue_is_resource_exhausted_and_says_when_to_come_back(tmp_path, codec):
     stream = codec.encode(picture())
     codec.go_on.clear()
-    async with decoding(tmp_path, codec, threads=1, max_queued=0) as decoder:
-        first = asyncio.create_task(decoder.decode(stream=stream))
+    async with decoding(tmp_path, codec, max_batch=1, max_queued=0) as decoder:
+        inside = [asyncio.create_task(decoder.decode(stream=stream)) for _ in range(3)]
         await asyncio.to_thread(codec.held_up.wait)
         error = await refusal(decoder.decode(stream=stream))
         codec.go_on.set()
-        await first
+        await asyncio.gather(*inside)
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert int(dict(error.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
 
 
 async def test_cancelled_work_leaves_the_queue_before_it_runs(tmp_path, codec):
-    stream = codec.encode(picture())
+    stream, other = codec.encode(picture()), codec.encode(picture(seed=1))
     codec.go_on.clear()
-    async with decoding(tmp_path, codec, threads=1, max_queued=1) as decoder:
+    async with decoding(tmp_path, codec, threads=1) as decoder:
         first = asyncio.create_task(decoder.decode(stream=stream))
         await asyncio.to_thread(codec.held_up.wait)
-        second = decoder.stub.Decode(order(stream=stream))
+        second = decoder.stub.Decode(order(stream=other))
         # One connection keeps its order: an answer to a later call means this one has arrived.
         await decoder.stub.ListModels(types.ListModelsRequest())
         second.cancel()
         await decoder.stub.ListModels(types.ListModelsRequest())
         codec.go_on.set()
         await first
-        await decoder.decode(stream=stream)
+        await decoder.decode(stream=codec.encode(picture(seed=2)))
     assert codec.calls["decode_latents"] == 2
 
 
@@ -278,7 +280,8 @@ def decode_stream(stub, request):
 @pytest.mark.parametrize("call", [decode, decode_stream])
 async def test_a_reader_that_stops_holds_up_its_own_call_only(tmp_path, codec, call):
     large, small = codec.encode(picture(1024, 1024)), codec.encode(picture())
-    async with decoding(tmp_path, codec, threads=1, drain_seconds=0) as decoder:
+    settings = {"max_batch": 1, "views_cache_bytes": 0, "drain_seconds": 0}
+    async with decoding(tmp_path, codec, **settings) as decoder:
         stalled = call(decoder.stub, order(stream=large, views=[HUMAN] * 16))
         await stalled.read()
         # The queue is fair: a call that ran on unread would have its 16 turns among these.
@@ -289,19 +292,25 @@ async def test_a_reader_that_stops_holds_up_its_own_call_only(tmp_path, codec, c
 
 
 async def test_a_call_that_was_let_in_is_not_refused_half_way(codec):
-    workers = Workers(threads=1, max_queued=0, name="decoding")
+    limits = BatchLimits(max_items=1, max_pixels=1, delay_seconds=0)
+    renderer = Renderer(
+        threads=1, max_queued=0, limits=limits, latents_cache_bytes=0, views_cache_bytes=0
+    )
+    source = Source(codec, codec.encode(picture()), 1)
     views = Order([0.0, 1.0], types.PIXEL_FORMAT_RGB, jpeg_quality=0)
-    rendering = Rendering(codec, codec.encode(picture()), views, workers)
+    rendering = Rendering(renderer, source, views)
     others = rendering.others()
     assert (await rendering.first()).view == 0.0
-    finish = threading.Event()
-    other_call = asyncio.create_task(workers.run(finish.wait))
-    second = asyncio.create_task(anext(others))
-    await asyncio.sleep(0)
-    finish.set()
+    async with AsyncExitStack() as full:
+        for _ in range(3):
+            await full.enter_async_context(renderer.admitted(source))
+        with pytest.raises(Overloaded):
+            await Rendering(renderer, source, views).first()
+        second = asyncio.create_task(anext(others))
+        await asyncio.sleep(0)
+        assert renderer.queue_length == 1
     assert (await second).view == 1.0
-    await other_call
-    workers.close()
+    renderer.close()
 
 
 @pytest.mark.parametrize("method", ["Decode", "GetFrame"])

@@ -10,6 +10,7 @@ from shutil import disk_usage
 from ugicm.v1 import decoder_pb2, decoder_pb2_grpc
 from ugicm_decoder import metrics
 from ugicm_decoder.errors import DecoderError, StoreError, StoreFull
+from ugicm_decoder.renderer import Renderer
 from ugicm_decoder.servicer import DecoderServicer
 from ugicm_decoder.settings import DecoderSettings
 from ugicm_decoder.status import DECODER_STATUS
@@ -21,7 +22,6 @@ from ugicm_servicekit.process import run_service
 from ugicm_servicekit.readiness import Problem, Severity
 from ugicm_servicekit.reloading import reloading
 from ugicm_servicekit.server import Server
-from ugicm_servicekit.work import Workers
 
 __all__ = ["SERVICE", "main", "serve"]
 
@@ -48,12 +48,18 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
         StoreUnusable: the store cannot be opened.
     """
     store = await SqliteFrameStore.open(settings.store, settings.store_limits)
-    workers = Workers(threads=settings.threads, max_queued=settings.max_queued, name="decoding")
+    renderer = Renderer(
+        threads=settings.threads,
+        max_queued=settings.max_queued,
+        limits=settings.batch_limits,
+        latents_cache_bytes=settings.latents_cache_bytes,
+        views_cache_bytes=settings.views_cache_bytes,
+    )
     try:
         servicer = DecoderServicer(
             models,
             store,
-            workers,
+            renderer,
             limits=settings.limits,
             ingest_ahead=settings.ingest_ahead,
             decode_ahead=settings.decode_ahead,
@@ -66,7 +72,7 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
         async with checked(server.readiness, "store", partial(_problem_of, store)):
             await server.serve()
     finally:
-        await asyncio.to_thread(workers.close)
+        await asyncio.to_thread(renderer.close)
         await store.close()
 
 

@@ -52,7 +52,7 @@ BATCH_VIEWS = Histogram(
 )
 CACHE_LOOKUPS = Counter(
     "ugicm_cache_lookups",
-    "Lookups in a cache (latents, views), by outcome (hit, miss).",
+    "Lookups in a cache (latents, views), by outcome (hit, joined, miss).",
     ["cache", "outcome"],
     registry=REGISTRY,
 )

@@ -1,24 +1,21 @@
-"""Turn a stream into the pictures that one request asks for, off the event loop."""
+"""The pictures that one request asks for, written as it asks for them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ugicm.v1 import decoder_pb2
 from ugicm_decoder.metrics import PICTURES
+from ugicm_decoder.renderer import Renderer, Source, Times
 from ugicm_servicekit.errors import BadRequest
-from ugicm_servicekit.pictures import check_pixel_format, pixels_to_bytes
+from ugicm_servicekit.pictures import Pixels, check_pixel_format, pixels_to_bytes
 from ugicm_servicekit.stages import stage
 from ugicm_servicekit.wire import view_from_wire
-from ugicm_servicekit.work import Done, Workers
 
-if TYPE_CHECKING:
-    from ugicm_codec import Codec, Latents
-
-__all__ = ["Order", "Rendered", "Rendering", "Times", "order_from_wire"]
+__all__ = ["Order", "Rendered", "Rendering", "order_from_wire"]
 
 
 @dataclass(frozen=True)
@@ -28,16 +25,6 @@ class Order:
     views: list[float]
     pixel_format: int
     jpeg_quality: int
-
-
-@dataclass
-class Times:
-    """Seconds spent on one request so far."""
-
-    queue: float = 0.0
-    latents: float = 0.0
-    synthesis: float = 0.0
-    picture: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,23 +52,20 @@ def order_from_wire(message: decoder_pb2.DecodeRequest, *, max_views: int) -> Or
 
 
 class Rendering:
-    """The pictures of one order, each computed when it is asked for.
+    """The pictures of one order, each made when it is asked for.
 
-    The latents are decoded once. Views are synthesised one at a time, as ``Codec.decode_views``
-    does, so that pixels do not depend on which other views a request names.
+    The latents are decoded once, if they are not at hand.
 
     Attributes:
         order: what is asked for.
         times: what it took so far.
     """
 
-    def __init__(self, codec: Codec, stream: bytes, order: Order, workers: Workers) -> None:
+    def __init__(self, renderer: Renderer, source: Source, order: Order) -> None:
         self.order = order
         self.times = Times()
-        self._codec = codec
-        self._stream = stream
-        self._workers = workers
-        self._latents: Latents | None = None
+        self._renderer = renderer
+        self._source = source
 
     async def first(self) -> Rendered:
         """Return the order's first picture.
@@ -90,7 +74,7 @@ class Rendering:
             CodecError: the stream cannot be decoded.
             Overloaded: too much waits already.
         """
-        return self._taken(await self._workers.timed(self._render, self.order.views[0]))
+        return await self._picture(self.order.views[0], self._renderer.admitted)
 
     async def others(self) -> AsyncGenerator[Rendered]:
         """Yield the pictures behind the first; a slow reader holds one of them.
@@ -99,28 +83,26 @@ class Rendering:
             CodecError: the stream cannot be decoded.
         """
         for view in self.order.views[1:]:
-            yield self._taken(await self._workers.timed_further(self._render, view))
+            yield await self._picture(view, self._renderer.admitted_again)
 
-    def _taken(self, done: Done[Rendered]) -> Rendered:
-        self.times.queue += done.queue_seconds
-        return done.value
+    async def _picture(
+        self, view: float, admitted: Callable[[Source], AbstractAsyncContextManager[None]]
+    ) -> Rendered:
+        times = self.times
+        started, worked = time.perf_counter(), times.working
+        async with admitted(self._source):
+            pixels = await self._renderer.view(self._source, view, times)
+            height, width, _ = pixels.shape
+            data = await self._renderer.in_thread(lambda: self._written(pixels))
+        PICTURES.inc()
+        # Waiting is what was not work: for a place, a thread, a batch, or another request's work.
+        times.queue += time.perf_counter() - started - (times.working - worked)
+        return Rendered(view, height, width, data)
 
-    def _render(self, view: float) -> Rendered:
+    def _written(self, pixels: Pixels) -> bytes:
         started = time.perf_counter()
-        if self._latents is None:
-            with stage("latents"):
-                self._latents = self._codec.decode_latents(self._stream)
-        decoded = time.perf_counter()
-        with stage("synthesis"):
-            pixels = self._codec.synthesise([self._latents], [view])[0]
-        synthesised = time.perf_counter()
         order = self.order
         with stage("picture"):
             data = pixels_to_bytes(pixels, order.pixel_format, jpeg_quality=order.jpeg_quality)
-        written = time.perf_counter()
-        PICTURES.inc()
-        self.times.latents += decoded - started
-        self.times.synthesis += synthesised - decoded
-        self.times.picture += written - synthesised
-        height, width, _ = pixels.shape
-        return Rendered(view, height, width, data)
+        self.times.picture += time.perf_counter() - started
+        return data

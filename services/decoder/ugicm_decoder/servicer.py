@@ -11,6 +11,7 @@ from typing import Any
 from ugicm.v1 import decoder_pb2, decoder_pb2_grpc, types_pb2
 from ugicm_codec import Limits, inspect
 from ugicm_decoder import cursors, metrics, wire
+from ugicm_decoder.renderer import Renderer, Source
 from ugicm_decoder.rendering import Order, Rendered, Rendering, order_from_wire
 from ugicm_decoder.status import DECODER_STATUS
 from ugicm_decoder.store import FrameRecord, FrameStore, Gap, PutOutcome
@@ -26,7 +27,6 @@ from ugicm_servicekit.status import failure_of, or_failure
 from ugicm_servicekit.streams import stream_info_to_wire
 from ugicm_servicekit.tracing import frame_span
 from ugicm_servicekit.wire import key_from_wire, key_to_wire, nanoseconds_to_wire
-from ugicm_servicekit.work import Workers
 
 __all__ = ["DecoderServicer"]
 
@@ -58,7 +58,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
     Args:
         models: what can decode.
         store: where frames are kept.
-        workers: threads for decoding.
+        renderer: turns streams into pictures.
         limits: on the pictures of streams.
         ingest_ahead: how many items of one Ingest may be under way.
         decode_ahead: how many items of one DecodeStream may be under way.
@@ -70,7 +70,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         self,
         models: Models,
         store: FrameStore,
-        workers: Workers,
+        renderer: Renderer,
         *,
         limits: Limits,
         ingest_ahead: int,
@@ -80,7 +80,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
     ) -> None:
         self._models = models
         self._store = store
-        self._workers = workers
+        self._renderer = renderer
         self._limits = limits
         self._ingest_ahead = ingest_ahead
         self._decode_ahead = decode_ahead
@@ -227,8 +227,9 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         codec = self._models.decoding(start.info.latents_id, request.model)
         start.model = codec.model.name
         start.model_sha256 = codec.model.sha256
-        rendering = Rendering(codec, stream, order, self._workers)
-        with pixels_under_way(start.info.height * start.info.width):
+        source = Source(codec, stream, start.info.height * start.info.width)
+        rendering = Rendering(self._renderer, source, order)
+        with pixels_under_way(source.pixels):
             return _Begun(start, rendering, await rendering.first())
 
     async def _source(

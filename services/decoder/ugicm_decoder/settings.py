@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ugicm_decoder.store import StoreLimits
+from ugicm_servicekit.batching import BatchLimits
 from ugicm_servicekit.models import ModelSettings
 from ugicm_servicekit.settings import Setting
 
@@ -43,6 +44,32 @@ class DecoderSettings(ModelSettings):
     decode_ahead: Annotated[
         int, Setting("how many items of one DecodeStream call may be under way", 1, 1024)
     ] = 2
+    max_batch: Annotated[
+        int, Setting("most pictures of one size that are synthesised together", 1, 1024)
+    ] = 16
+    # On a CPU large pictures gain nothing by sharing a batch, and wait for one another.
+    max_batch_pixels: Annotated[int, Setting("most pixels that are synthesised together", 1)] = (
+        2**20
+    )
+    batch_delay_seconds: Annotated[
+        float,
+        Setting("how long a picture waits for others whose latents are being decoded", 0, 1),
+    ] = 0.002
+    latents_cache_bytes: Annotated[
+        int, Setting("most bytes of decoded latents to keep; 0: none", 0)
+    ] = 64 * 2**20
+    views_cache_bytes: Annotated[
+        int, Setting("most bytes of synthesised views to keep; 0: none", 0)
+    ] = 128 * 2**20
+
+    @property
+    def batch_limits(self) -> BatchLimits:
+        """When a batch is full, and how long it is waited for."""
+        return BatchLimits(
+            max_items=self.max_batch,
+            max_pixels=self.max_batch_pixels,
+            delay_seconds=self.batch_delay_seconds,
+        )
 
     @property
     def store_limits(self) -> StoreLimits:
