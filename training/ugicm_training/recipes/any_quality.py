@@ -37,9 +37,9 @@ def default() -> Recipe:
 
     In the second stage MS-CLIP counts 2 beside lambda * MSE. At the lowest quality that is a
     quarter more than in the published code (1 beside 0.001 * MSE), and each of MS-CLIP's terms (2
-    times 0.2 to 0.3 of cosine) outweighs the pixels (0.25). Pixels gain weight with lambda: with 0.001 at every
-    quality, detectors gained at the lowest and lost at the middle, where little meaning was missing
-    and 0.6 dB were paid.
+    times 0.2 to 0.3 of cosine) outweighs the pixels (0.25). Pixels gain weight with lambda: with
+    0.001 at every quality, detectors gained at the lowest and lost at the middle, where little
+    meaning was missing and 0.6 dB were paid.
     """
     backbone = Stage(
         name="backbone",
