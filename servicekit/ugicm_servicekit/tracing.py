@@ -34,6 +34,7 @@ __all__ = [
     "end_tracing",
     "exporter_to",
     "frame_span",
+    "record_frame",
     "span",
 ]
 
@@ -122,28 +123,14 @@ def frame_span(name: str, key: FrameKey) -> Iterator[None]:
     if _Tracing.tracer is None:
         yield
         return
-    trace_id = key.trace_id
-    attributes = {
-        "ugicm.camera": key.camera,
-        # As texts: they may exceed the signed numbers of attributes.
-        "ugicm.epoch": str(key.epoch),
-        "ugicm.sequence": str(key.sequence),
-    }
-    caller = trace.get_current_span().get_span_context()
-    if caller.trace_id == trace_id:
-        with _inside(_Tracing.tracer.start_span(name, attributes=attributes)):
-            yield
-        return
-    links = [Link(caller)] if caller.is_valid else []
-    before = _next_trace_id.set(trace_id)
-    try:
-        opened = _Tracing.tracer.start_span(
-            name, context=Context(), links=links, attributes=attributes
-        )
-    finally:
-        _next_trace_id.reset(before)
-    with _inside(opened):
+    with _inside(_start_frame(_Tracing.tracer, name, key)):
         yield
+
+
+def record_frame(name: str, key: FrameKey, started_ns: int) -> None:
+    """Record work for a frame that began at ``started_ns``, since 1970, and ends now."""
+    if _Tracing.tracer is not None:
+        _start_frame(_Tracing.tracer, name, key, started_ns).end()
 
 
 @contextmanager
@@ -171,6 +158,26 @@ def current_trace_id() -> int | None:
     """Return the id of the trace that the running task or thread works in."""
     context = trace.get_current_span().get_span_context()
     return context.trace_id if context.is_valid else None
+
+
+def _start_frame(tracer: Tracer, name: str, key: FrameKey, started_ns: int | None = None) -> Span:
+    attributes = {
+        "ugicm.camera": key.camera,
+        # As texts: they may exceed the signed numbers of attributes.
+        "ugicm.epoch": str(key.epoch),
+        "ugicm.sequence": str(key.sequence),
+    }
+    caller = trace.get_current_span().get_span_context()
+    if caller.trace_id == key.trace_id:
+        return tracer.start_span(name, attributes=attributes, start_time=started_ns)
+    links = [Link(caller)] if caller.is_valid else []
+    before = _next_trace_id.set(key.trace_id)
+    try:
+        return tracer.start_span(
+            name, context=Context(), links=links, attributes=attributes, start_time=started_ns
+        )
+    finally:
+        _next_trace_id.reset(before)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import grpc
 
-from tests.decoder.harness import ready
 from tests.fake_codec import FakeCodec
 from ugicm.v1 import encoder_pb2 as pb
 from ugicm.v1 import types_pb2 as types
@@ -42,7 +41,10 @@ async def encoding(*codecs, **settings):
         # Unlike a client's channel it asks once, so that a test sees each answer.
         options = [("grpc.enable_retries", 0)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
-            await ready(channel)
+            # Not until it is ready: without its decoder it never is.
+            started = asyncio.ensure_future(server.serving.wait())
+            await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)
+            started.cancel()
             yield Running(server, serving, channel)
     finally:
         server.stop()

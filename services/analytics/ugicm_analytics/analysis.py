@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ugicm_analytics.analyzer import Analyzer, AnalyzerInfo, Findings
 from ugicm_servicekit.pictures import Pixels
+from ugicm_servicekit.stages import stage
 
 __all__ = ["Choice", "Outcome", "run_analyzers"]
 
@@ -44,7 +45,8 @@ class Outcome:
 
 def run_analyzers(choices: Sequence[Choice], picture: Pixels) -> list[Outcome]:
     """Return what came of each choice; one that fails does not take the others along."""
-    return [_run(choice, picture) for choice in choices]
+    with stage("analyze"):
+        return [_run(choice, picture) for choice in choices]
 
 
 def _run(choice: Choice, picture: Pixels) -> Outcome:

@@ -16,6 +16,7 @@ from ugicm_codec.limits import Limits
 from ugicm_servicekit.decoded import assemble
 from ugicm_servicekit.errors import Overloaded, Unreachable
 from ugicm_servicekit.pictures import Pixels
+from ugicm_servicekit.stages import stage
 from ugicm_servicekit.wire import FrameKey, key_to_wire, view_to_wire
 
 __all__ = ["DecodedPicture", "Decoder"]
@@ -89,12 +90,13 @@ class Decoder:
         else:
             request.key.CopyFrom(key_to_wire(source))
         started = time.perf_counter()
-        call = self._stub.Decode(request, timeout=timeout_seconds)
-        try:
-            with self._own_errors():
-                decoded = await assemble(call, views=[view], limits=self._limits)
-        finally:
-            call.cancel()
+        with stage("decode"):
+            call = self._stub.Decode(request, timeout=timeout_seconds)
+            try:
+                with self._own_errors():
+                    decoded = await assemble(call, views=[view], limits=self._limits)
+            finally:
+                call.cancel()
         start = decoded.start
         return DecodedPicture(
             pixels=decoded.images[0],

@@ -17,7 +17,9 @@ from ugicm_analytics.settings import AnalyticsSettings
 from ugicm_analytics.status import ANALYTICS_STATUS
 from ugicm_servicekit.access import access_of
 from ugicm_servicekit.channel import open_channel
+from ugicm_servicekit.checks import reached
 from ugicm_servicekit.process import run_service
+from ugicm_servicekit.readiness import Severity
 from ugicm_servicekit.server import Server
 from ugicm_servicekit.work import Workers
 
@@ -60,7 +62,12 @@ async def serve(
             stopping=server.stopping,
         )
         server.add(analytics_pb2_grpc.add_AnalyticsServiceServicer_to_server, servicer)
-        await server.serve()
+        # Pictures that come with requests need no decoder.
+        degraded = Severity.DEGRADES
+        async with reached(
+            server.readiness, "decoder", channel, settings.decoder, without=degraded
+        ):
+            await server.serve()
     finally:
         await asyncio.to_thread(workers.close)
         await channel.close()

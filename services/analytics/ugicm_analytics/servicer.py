@@ -25,6 +25,7 @@ from ugicm_servicekit.flow import in_order
 from ugicm_servicekit.logs import about_frame
 from ugicm_servicekit.pictures import count_pixels, pixels_from_wire
 from ugicm_servicekit.status import failure_of, or_failure
+from ugicm_servicekit.tracing import frame_span
 from ugicm_servicekit.wire import key_from_wire, view_from_wire
 from ugicm_servicekit.work import Workers
 
@@ -132,12 +133,17 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
             if request.options.HasField("view"):
                 raise BadRequest("a picture is not decoded and has no view, got one")
             return pb.AnalyzeResponse(analysis=await self._picture(request.picture, choices))
-        picture = await self._decoder.decode(
-            request.stream if source == "stream" else key_from_wire(request.key),
-            view_from_wire(request.options.view),
-            timeout_seconds=timeout_seconds,
-        )
-        return pb.AnalyzeResponse(analysis=await self._decoded(picture, choices))
+        view = view_from_wire(request.options.view)
+        if source == "stream":
+            picture = await self._decoder.decode(
+                request.stream, view, timeout_seconds=timeout_seconds
+            )
+            return pb.AnalyzeResponse(analysis=await self._decoded(picture, choices))
+        key = key_from_wire(request.key)
+        about_frame(key)
+        with frame_span("analyze", key):
+            picture = await self._decoder.decode(key, view, timeout_seconds=timeout_seconds)
+            return pb.AnalyzeResponse(analysis=await self._decoded(picture, choices))
 
     async def _picture(self, picture: types_pb2.Picture, choices: Sequence[Choice]) -> pb.Analysis:
         def work() -> tuple[tuple[int, ...], list[Outcome]]:
@@ -186,10 +192,11 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
         key = key_from_wire(event.frame.key)
         about_frame(key)
         try:
-            picture = await _patiently(
-                self._decoder.decode, key, view, timeout_seconds=self._decode_seconds
-            )
-            response.analysis.CopyFrom(await _patiently(self._decoded, picture, choices))
+            with frame_span("analyze", key):
+                picture = await _patiently(
+                    self._decoder.decode, key, view, timeout_seconds=self._decode_seconds
+                )
+                response.analysis.CopyFrom(await _patiently(self._decoded, picture, choices))
         except Unreachable:
             raise
         except Exception as error:  # noqa: BLE001 - the outermost layer of an item

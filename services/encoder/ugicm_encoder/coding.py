@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from ugicm.v1 import encoder_pb2
 from ugicm_codec import Limits
+from ugicm_encoder.metrics import ENCODED_BYTES, ENCODED_PICTURES
 from ugicm_servicekit.pictures import pixels_from_wire
+from ugicm_servicekit.stages import stage
 
 if TYPE_CHECKING:
     from ugicm_codec import Codec
@@ -35,12 +37,16 @@ def code(
         BadRequest: the picture names no format.
     """
     started = time.perf_counter()
-    pixels = pixels_from_wire(request.picture, limits)
+    with stage("picture"):
+        pixels = pixels_from_wire(request.picture, limits)
     read = time.perf_counter()
     target = request.WhichOneof("target")
-    if target == "max_bytes":
-        stream = codec.encode(pixels, max_bytes=request.max_bytes)
-    else:
-        quality = request.quality if target == "quality" else default_quality
-        stream = codec.encode(pixels, quality)
+    with stage("encode"):
+        if target == "max_bytes":
+            stream = codec.encode(pixels, max_bytes=request.max_bytes)
+        else:
+            quality = request.quality if target == "quality" else default_quality
+            stream = codec.encode(pixels, quality)
+    ENCODED_PICTURES.inc()
+    ENCODED_BYTES.inc(len(stream))
     return Coded(stream, read - started, time.perf_counter() - read)

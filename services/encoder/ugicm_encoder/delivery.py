@@ -10,6 +10,7 @@ from typing import Protocol
 from ugicm.v1 import decoder_pb2, encoder_pb2, types_pb2
 from ugicm_encoder.spool import Acceptance, Spool
 from ugicm_encoder.upstream import Upstream
+from ugicm_servicekit.stages import stage
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = ["Admission", "Delivery", "DirectDelivery", "SpooledDelivery"]
@@ -66,7 +67,8 @@ class DirectDelivery:
 
     async def deliver(self, frame: types_pb2.Frame) -> encoder_pb2.Delivery.ValueType:
         """Return once the decoder has the frame durably."""
-        return _OF_RESULT[await self._upstream.deliver(frame)]
+        with stage("deliver"):
+            return _OF_RESULT[await self._upstream.deliver(frame)]
 
     async def put_off(self, seconds: float) -> None:
         """Do nothing: without a spool, frames come in the order in which they are let through."""
@@ -96,7 +98,8 @@ class _Spooling:
 
     async def deliver(self, frame: types_pb2.Frame) -> encoder_pb2.Delivery.ValueType:
         """Return once the frame is in the spool durably."""
-        return _OF_ACCEPTANCE[await self.spool.put(frame, self.digest)]
+        with stage("spool"):
+            return _OF_ACCEPTANCE[await self.spool.put(frame, self.digest)]
 
     async def put_off(self, seconds: float) -> None:
         """Let nothing newer of the epoch in for so long."""

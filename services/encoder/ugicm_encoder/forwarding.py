@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ import grpc
 from ugicm.v1 import decoder_pb2, types_pb2
 from ugicm_encoder.errors import EncoderError, UpstreamFailed, UpstreamUnavailable
 from ugicm_encoder.link import Answer, Link
+from ugicm_encoder.metrics import FORWARDED
 from ugicm_encoder.refused import RefusedFrames
 from ugicm_encoder.spool import Spool, SpooledItem
 from ugicm_encoder.upstream import refusal
 from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.errors import Overloaded
 from ugicm_servicekit.logs import about_frame
+from ugicm_servicekit.tracing import record_frame
 from ugicm_servicekit.wire import FrameKey, key_from_wire
 
 __all__ = ["Forwarder"]
@@ -45,6 +48,7 @@ class _InFlight:
 
     item: SpooledItem
     answer: Answer
+    sent_ns: int
 
 
 class Forwarder:
@@ -64,6 +68,7 @@ class Forwarder:
 
     Attributes:
         is_linked: whether the decoder answers, as far as is known.
+        oldest: the item that waits the longest, as of the last look; None where none waits.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Forwarder:
         self._sleep = sleep
         self._broke_on = 0
         self._num_breaks = 0
+        self.oldest: SpooledItem | None = None
         self.is_linked = False
 
     async def run(self) -> None:
@@ -112,7 +118,8 @@ class Forwarder:
                 pending = await self._spool.pending(position, self._ahead - len(in_flight))
                 position = pending.position
                 for item in pending.items:
-                    in_flight.append(_InFlight(item, link.send(item.request)))
+                    in_flight.append(_InFlight(item, link.send(item.request), time.time_ns()))
+                self.oldest = in_flight[0].item if in_flight else None
                 if in_flight:
                     await self._settle(in_flight)
                 else:
@@ -140,6 +147,8 @@ class Forwarder:
             while in_flight and in_flight[0].answer.done():
                 sent = in_flight[0]
                 await self._take(sent.item, sent.answer.result())
+                if sent.item.request.WhichOneof("item") == "frame":
+                    record_frame("forward", _key(sent.item), sent.sent_ns)
                 settled.append(in_flight.popleft().item.position)
         finally:
             if settled:
@@ -155,10 +164,12 @@ class Forwarder:
         if key_from_wire(response.key) != key:
             raise UpstreamFailed(f"the decoder answered for another frame than {key}")
         if response.WhichOneof("outcome") == "result":
+            FORWARDED.labels("stored").inc()
             return
         failure = response.failure
         if failure.code in _FINAL or self._breaks_for_good(item, failure):
             about_frame(key)
+            FORWARDED.labels("refused").inc()
             _log.error("the decoder refused %s for good: %s", _name(item), failure.message)
             if item.request.WhichOneof("item") == "frame":
                 await self._refused.keep(item.request.frame, failure)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
 
 from ugicm.v1 import encoder_pb2, encoder_pb2_grpc
 from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
+from ugicm_encoder import metrics
 from ugicm_encoder.delivery import Delivery, DirectDelivery, SpooledDelivery
 from ugicm_encoder.errors import SpoolUnusable
 from ugicm_encoder.forwarding import Forwarder
@@ -24,8 +27,11 @@ from ugicm_encoder.upstream import Upstream
 from ugicm_servicekit.access import access_of
 from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.channel import open_channel
+from ugicm_servicekit.checks import reached
 from ugicm_servicekit.models import Models, load_models
 from ugicm_servicekit.process import run_service
+from ugicm_servicekit.readiness import Readiness, Severity
+from ugicm_servicekit.reloading import reloading
 from ugicm_servicekit.server import Server
 from ugicm_servicekit.work import Workers
 
@@ -55,7 +61,7 @@ async def serve(settings: EncoderSettings, server: Server, models: Models) -> No
     """
     workers = Workers(threads=settings.threads, max_queued=settings.max_queued, name="encoding")
     try:
-        async with _delivery(settings) as delivery:
+        async with _delivery(settings, server.readiness) as delivery:
             servicer = EncoderServicer(
                 models,
                 workers,
@@ -72,15 +78,22 @@ async def serve(settings: EncoderSettings, server: Server, models: Models) -> No
 
 
 @asynccontextmanager
-async def _delivery(settings: EncoderSettings) -> AsyncIterator[Delivery | None]:
+async def _delivery(
+    settings: EncoderSettings, readiness: Readiness
+) -> AsyncIterator[Delivery | None]:
     if settings.upstream is None:
         yield None
         return
-    async with open_channel(
-        settings.upstream,
-        access=access_of(settings),
-        max_message_bytes=settings.max_message_bytes,
-    ) as channel:
+    # With a spool, frames are taken without the decoder too.
+    without = Severity.BLOCKS if settings.spool is None else Severity.DEGRADES
+    async with (
+        open_channel(
+            settings.upstream,
+            access=access_of(settings),
+            max_message_bytes=settings.max_message_bytes,
+        ) as channel,
+        reached(readiness, "decoder", channel, settings.upstream, without=without),
+    ):
         if settings.spool is not None:
             async with _spooled(settings, settings.spool, settings.upstream, channel) as spooled:
                 yield spooled
@@ -112,6 +125,7 @@ async def _spooled(
             timeout_seconds=settings.upstream_seconds,
             backoff=Backoff(),
         )
+        _measure(spool, forwarder)
         forwarding = asyncio.create_task(forwarder.run())
         try:
             yield SpooledDelivery(spool)
@@ -122,8 +136,25 @@ async def _spooled(
         await spool.close()
 
 
+def _measure(spool: SqliteSpool, forwarder: Forwarder) -> None:
+    metrics.SPOOL_ITEMS.set_function(lambda: spool.usage.num_items)
+    metrics.SPOOL_BYTES.set_function(lambda: spool.usage.num_bytes)
+    metrics.SPOOL_DROPPED_FRAMES.set_function(lambda: spool.usage.num_dropped)
+    metrics.SPOOL_DAMAGED_FRAMES.set_function(lambda: spool.usage.num_damaged)
+    metrics.UPSTREAM_LINKED.set_function(lambda: forwarder.is_linked)
+    metrics.SPOOL_OLDEST_SECONDS.set_function(lambda: _age_seconds(spool, forwarder))
+
+
+def _age_seconds(spool: SqliteSpool, forwarder: Forwarder) -> float:
+    """Return how long ago the oldest frame was captured that the decoder has yet to get."""
+    oldest = forwarder.oldest
+    if not spool.usage.num_items or oldest is None or not oldest.request.HasField("frame"):
+        return 0.0
+    return time.time() - oldest.request.frame.capture_time.ToNanoseconds() / 1e9
+
+
 async def _load_and_serve(settings: EncoderSettings, server: Server) -> None:
-    models = await asyncio.to_thread(
-        load_models, settings.models, device=settings.device, limits=settings.limits
-    )
-    await serve(settings, server, models)
+    load = partial(load_models, settings.models, device=settings.device, limits=settings.limits)
+    models = await asyncio.to_thread(load)
+    async with reloading(models, load, server.reloading):
+        await serve(settings, server, models)

@@ -7,12 +7,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ugicm.v1 import encoder_pb2, encoder_pb2_grpc, types_pb2
 from ugicm_codec import Limits, inspect
+from ugicm_encoder import metrics
 from ugicm_encoder.coding import code
 from ugicm_encoder.delivery import Admission, Delivery
+from ugicm_encoder.overtaking import Overtaking
 from ugicm_encoder.status import ENCODER_STATUS
 from ugicm_servicekit.authorisation import check_item
 from ugicm_servicekit.clients import pixels_under_way
@@ -23,10 +26,16 @@ from ugicm_servicekit.models import Models
 from ugicm_servicekit.pictures import count_pixels
 from ugicm_servicekit.status import or_failure
 from ugicm_servicekit.streams import stream_info_to_wire
+from ugicm_servicekit.tracing import frame_span
 from ugicm_servicekit.wire import key_from_wire, nanoseconds_from_wire, nanoseconds_to_wire
 from ugicm_servicekit.work import Workers
 
 __all__ = ["EncoderServicer"]
+
+
+_LABEL_OF_DELIVERY = {
+    number: name.removeprefix("DELIVERY_").lower() for name, number in encoder_pb2.Delivery.items()
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,15 @@ class _Encoded:
     frame: types_pb2.Frame
     response: encoder_pb2.EncodeResponse
     admission: Admission | None
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One item of EncodeStream, coded or refused."""
+
+    number: int
+    key: types_pb2.FrameKey
+    outcome: _Encoded | types_pb2.Failure
 
 
 class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
@@ -94,7 +112,10 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
             stopping=self._stopping,
         )
         answers = in_order(
-            encoded, self._deliver_item, ahead=self._encode_ahead, stopping=asyncio.Event()
+            encoded,
+            partial(self._deliver_item, Overtaking()),
+            ahead=self._encode_ahead,
+            stopping=asyncio.Event(),
         )
         async with aclosing(encoded), aclosing(answers):
             async for answer in answers:
@@ -107,15 +128,23 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
 
     async def _encode(self, request: encoder_pb2.EncodeRequest) -> _Encoded:
         check_item(request)
+        if not request.HasField("key"):
+            return await self._coded(request)
+        key = key_from_wire(request.key)
+        about_frame(key)
+        with frame_span("encode", key):
+            return await self._coded(request)
+
+    async def _coded(self, request: encoder_pb2.EncodeRequest) -> _Encoded:
         frame = types_pb2.Frame()
         admission = None
         if request.HasField("key"):
             key = key_from_wire(request.key)
-            about_frame(key)
             frame.key.CopyFrom(request.key)
             if self._delivery is not None:
                 admission = await self._delivery.admit(key, request.picture)
                 if admission is None:
+                    metrics.FRAMES.labels("duplicate").inc()
                     return _Encoded(frame, _duplicate(request), None)
         captured_ns = (
             nanoseconds_from_wire(request.capture_time)
@@ -156,28 +185,43 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         if encoded.admission is None:
             return response
         started = time.perf_counter()
-        about_frame(key_from_wire(encoded.frame.key))
-        response.delivery = await encoded.admission.deliver(encoded.frame)
+        key = key_from_wire(encoded.frame.key)
+        about_frame(key)
+        with frame_span("deliver", key):
+            response.delivery = await encoded.admission.deliver(encoded.frame)
+        metrics.FRAMES.labels(_LABEL_OF_DELIVERY[response.delivery]).inc()
         response.statistics.delivery_seconds = time.perf_counter() - started
         return response
 
-    async def _encode_item(
-        self, item: encoder_pb2.EncodeStreamRequest
-    ) -> tuple[int, _Encoded | types_pb2.Failure]:
+    async def _encode_item(self, item: encoder_pb2.EncodeStreamRequest) -> _Item:
+        # A copy: the picture goes when its stream comes.
+        key = types_pb2.FrameKey()
+        key.CopyFrom(item.request.key)
         work = self._encode(item.request)
-        return item.request_id, await or_failure(work, ENCODER_STATUS, method="EncodeStream")
+        outcome = await or_failure(work, ENCODER_STATUS, method="EncodeStream")
+        return _Item(item.request_id, key, outcome)
 
     async def _deliver_item(
-        self, item: tuple[int, _Encoded | types_pb2.Failure]
+        self, overtaking: Overtaking, item: _Item
     ) -> encoder_pb2.EncodeStreamResponse:
-        number, encoded = item
-        if isinstance(encoded, types_pb2.Failure):
-            return encoder_pb2.EncodeStreamResponse(request_id=number, failure=encoded)
-        work = self._deliver(encoded)
-        outcome = await or_failure(work, ENCODER_STATUS, method="EncodeStream")
+        outcome: encoder_pb2.EncodeResponse | types_pb2.Failure
+        if isinstance(item.outcome, types_pb2.Failure):
+            outcome = item.outcome
+        else:
+            work = self._deliver_in_order(overtaking, item.outcome)
+            outcome = await or_failure(work, ENCODER_STATUS, method="EncodeStream")
         if isinstance(outcome, types_pb2.Failure):
-            return encoder_pb2.EncodeStreamResponse(request_id=number, failure=outcome)
-        return encoder_pb2.EncodeStreamResponse(request_id=number, response=outcome)
+            if outcome.HasField("retry_after_seconds"):
+                overtaking.refuse(item.key)
+            return encoder_pb2.EncodeStreamResponse(request_id=item.number, failure=outcome)
+        return encoder_pb2.EncodeStreamResponse(request_id=item.number, response=outcome)
+
+    async def _deliver_in_order(
+        self, overtaking: Overtaking, encoded: _Encoded
+    ) -> encoder_pb2.EncodeResponse:
+        if encoded.admission is not None:
+            overtaking.check(encoded.frame.key)
+        return await self._deliver(encoded)
 
 
 def _duplicate(request: encoder_pb2.EncodeRequest) -> encoder_pb2.EncodeResponse:
