@@ -17,6 +17,7 @@ from ugicm_codec.memory import keep_freed_memory
 from ugicm_servicekit.addresses import join_address
 from ugicm_servicekit.errors import BadSettings, ServicekitError
 from ugicm_servicekit.logs import configure_logging
+from ugicm_servicekit.redaction import redact
 from ugicm_servicekit.server import Server
 from ugicm_servicekit.settings import ServerSettings, read_settings
 from ugicm_servicekit.status import StatusTable
@@ -77,10 +78,10 @@ def run_service(
         asyncio.run(_run(settings, body, services=services, table=table))
     except BadSettings as error:
         for problem in error.problems:
-            print(f"{name}: {problem}", file=sys.stderr)
+            print(redact(f"{name}: {problem}"), file=sys.stderr)
         return 2
     except refusals as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(redact(f"{name}: {error}"), file=sys.stderr)
         return 1
     finally:
         end_tracing()
