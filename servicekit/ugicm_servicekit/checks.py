@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 
@@ -23,24 +23,26 @@ async def checked(
     readiness: Readiness, name: str, look: Callable[[], Awaitable[Problem | None]]
 ) -> AsyncIterator[None]:
     """Report what ``look`` finds, at once and then every second."""
+    ending = asyncio.Event()
 
     async def look_on() -> None:
-        last = await report(None)
-        while True:
-            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
-            last = await report(last)
-
-    async def report(last: Problem | None) -> Problem | None:
-        found = await look()
-        if found != last:
-            _log.warning("%s: %s", name, found.text if found else "all is well again")
-        readiness.report(name, found)
-        return found
+        last = await look()
+        readiness.report(name, last)
+        while not ending.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SECONDS_BETWEEN_LOOKS):
+                    await ending.wait()
+            found = await look()
+            readiness.report(name, found)
+            if found != last:
+                _log.warning("%s: %s", name, found.text if found else "all is well again")
+            last = found
 
     looking = asyncio.create_task(look_on())
     try:
         yield
     finally:
+        ending.set()
         looking.cancel()
         await asyncio.wait([looking])
         readiness.report(name, None)
@@ -76,8 +78,5 @@ async def reached(
             found = problem
         return found  # in between nothing new is known
 
-    # An answer that comes at once, as on one machine, is no reason to begin with a problem.
-    channel.get_state(try_to_connect=True)
-    await asyncio.sleep(0)
     async with checked(readiness, name, look):
         yield
