@@ -55,12 +55,13 @@ def run(monkeypatch, *arguments):
 
 def test_the_file_says_how_it_came_about(checkpoint, photos, tmp_path, monkeypatch):
     model = tmp_path / "model.safetensors"
-    assert run(monkeypatch, "export", checkpoint, photos, "-o", model, "--commit", "abc123") == 0
+    notes = ["--commit", "abc123", "--sources", "my camera"]
+    assert run(monkeypatch, "export", checkpoint, photos, "-o", model, *notes) == 0
     record = Codec.load(str(model)).model.training
     assert record["recipe"]["name"] == "tiny"
     assert record["teacher"] == "mean colour"
     assert record["data"] == {"training": 2, "held_out": 1, "digest": "0123456789abcdef"}
-    assert record["export"]["commit"] == "abc123"
+    assert (record["export"]["commit"], record["export"]["sources"]) == ("abc123", "my camera")
     assert record["export"]["versions"]["torch"] == str(torch.__version__)
     assert record["export"]["calibration"]["pictures"] == 3
     assert len(record["export"]["calibration"]["digest"]) == 16
@@ -68,7 +69,9 @@ def test_the_file_says_how_it_came_about(checkpoint, photos, tmp_path, monkeypat
 
 def test_the_calibration_s_digest_names_the_pictures():
     pictures = [scene(64, 64, seed) for seed in range(2)]
-    records = [export_record(PhotoSet(names, pictures), None) for names in (["a", "b"], ["a", "c"])]
+    records = [
+        export_record(PhotoSet(names, pictures), None, None) for names in (["a", "b"], ["a", "c"])
+    ]
     assert records[0]["calibration"]["digest"] != records[1]["calibration"]["digest"]
     assert records[0]["commit"] is None
 

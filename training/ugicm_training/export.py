@@ -74,8 +74,14 @@ def export_model(
     return serialise_model(tensors | coding, model.config, training)
 
 
-def export_record(calibration: PhotoSet, commit: str | None) -> dict[str, Any]:
-    """Return what a training record says of the export: pictures, versions, and the commit."""
+def export_record(calibration: PhotoSet, commit: str | None, sources: str | None) -> dict[str, Any]:
+    """Return what a training record says of the export.
+
+    Args:
+        calibration: the pictures that the model is calibrated on.
+        commit: of the source that trained it.
+        sources: where the pictures of training came from, in words.
+    """
     packages = ("ugicm-training", "ugicm-codec", "torch", "compressai", "numpy")
     return {
         "calibration": {
@@ -87,6 +93,7 @@ def export_record(calibration: PhotoSet, commit: str | None) -> dict[str, Any]:
             **{package: metadata.version(package) for package in packages},
         },
         "commit": commit,
+        "sources": sources,
     }
 
 

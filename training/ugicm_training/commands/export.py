@@ -20,7 +20,10 @@ __all__ = ["export"]
 @click.argument("photos", type=READABLE)
 @click.option("-o", "--output", type=PATH, required=True, help="Model file to write.")
 @click.option("--commit", help="Of the source that trained it, for the record.")
-def export(checkpoint: Path, photos: Path, output: Path, commit: str | None) -> None:
+@click.option("--sources", help="Where the pictures came from, for the record.")
+def export(
+    checkpoint: Path, photos: Path, output: Path, commit: str | None, sources: str | None
+) -> None:
     """Write CHECKPOINT as a model file, calibrated on PHOTOS.
 
     Example: ugicm-train export run.pt photos/ -o model.safetensors
@@ -31,7 +34,7 @@ def export(checkpoint: Path, photos: Path, output: Path, commit: str | None) -> 
         run.model(),
         calibration=calibration_crops(pictures),
         quality_steps=run.recipe.quality_steps,
-        training=run.record | {"export": export_record(pictures, commit)},
+        training=run.record | {"export": export_record(pictures, commit, sources)},
         base=run.base,
     )
     write_file(output, data)
