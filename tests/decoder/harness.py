@@ -40,6 +40,7 @@ class Running:
     serving: asyncio.Task
     port: int
     channel: grpc.aio.Channel
+    models: Models
 
     @property
     def stub(self):
@@ -59,11 +60,12 @@ async def decoding(path, *codecs, access=Access(), **settings):  # noqa: B008 - 
     chosen = DecoderSettings(**{"port": 0, "store": path / "frames.sqlite", **settings})
     server = Server(chosen, DECODER_STATUS, services=[SERVICE])
     port = await server.listen()
-    serving = asyncio.create_task(serve(chosen, server, Models(codecs or [FakeCodec()])))
+    models = Models(codecs or [FakeCodec()])
+    serving = asyncio.create_task(serve(chosen, server, models))
     try:
         async with connect(f"127.0.0.1:{port}", access=access) as channel:
             await ready(channel)
-            yield Running(server, serving, port, channel)
+            yield Running(server, serving, port, channel, models)
     finally:
         server.stop()
         try:

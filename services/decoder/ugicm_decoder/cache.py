@@ -50,6 +50,10 @@ class Cache(Generic[Value]):
         """What the kept values take."""
         return self._num_bytes
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Tell whether a value is kept."""
+        return key in self._values
+
     async def get(self, key: Hashable, compute: Callable[[], Awaitable[Value]]) -> Value:
         """Return the value of ``key``: kept, being computed for somebody else, or computed now.
 

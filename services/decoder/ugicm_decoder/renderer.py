@@ -31,13 +31,21 @@ _Value = TypeVar("_Value")
 _BATCHES_UNDER_WAY = 3
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Source:
-    """A stream, the codec that is to decode it, and the pixels that its header declares."""
+    """What one request decodes.
+
+    Attributes:
+        codec: to decode with.
+        stream: of a picture.
+        pixels: of the picture, as the stream's header declares.
+        latents: of the stream, once they were decoded for this request.
+    """
 
     codec: Codec
     stream: bytes = field(repr=False)
     pixels: int
+    latents: Latents | None = field(default=None, repr=False)
 
     @cached_property
     def key(self) -> tuple[bytes, str]:
@@ -156,7 +164,9 @@ class Renderer:
 
         async def synthesise() -> Pixels:
             with self._batcher.announced():
-                latents = await self.latents(source, times)
+                latents = source.latents or await self.latents(source, times)
+                # For the request's other views, whatever the cache keeps.
+                source.latents = latents
             done = await self._batcher.run(
                 _Item(source.codec, latents, view),
                 bucket=(source.codec, latents.integers.shape),
