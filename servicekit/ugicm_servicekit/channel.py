@@ -118,7 +118,7 @@ async def _until_ready(channel: grpc.aio.Channel, address: str) -> None:
 
 
 class _AccessChannel(grpc.aio.Channel):
-    """A channel whose calls carry the token and the running task's trace.
+    """A channel whose calls carry the token, and the trace of the task that makes them.
 
     It begins anew when its certificates change. gRPC's own call credentials would do for the token,
     but not in plaintext on one machine; and its channels keep the certificates they began with.
@@ -155,8 +155,7 @@ class _AccessChannel(grpc.aio.Channel):
                 self._token = self._access.read_token()
             except BadSettings as error:
                 _log.error("the token read before stays: %s", error)
-        token = [] if self._token is None else [(METADATA_KEY, SCHEME + self._token)]
-        return [*token, *carried()]
+        return [] if self._token is None else [(METADATA_KEY, SCHEME + self._token)]
 
     def _open(self) -> grpc.aio.Channel:
         if not self._access.uses_tls:
@@ -221,5 +220,7 @@ class _Method:
 
     def __call__(self, *request: Any, metadata: Any = None, **options: Any) -> Any:
         make = getattr(self._channel.current(), self._kind)(*self._method, **self._options)
-        carried = (*(metadata or ()), *self._channel.metadata())
-        return make(*request, metadata=carried, **options)
+        # A stream of requests is of many frames, and goes on in the trace of none.
+        trace = carried() if self._kind.startswith("unary") else []
+        every = (*(metadata or ()), *self._channel.metadata(), *trace)
+        return make(*request, metadata=every, **options)

@@ -119,7 +119,12 @@ def span(name: str) -> Iterator[None]:
 
 @contextmanager
 def frame_span(name: str, key: FrameKey) -> Iterator[None]:
-    """Record work for a frame in the frame's trace, linked to the call that asked for it."""
+    """Record work for a frame in the frame's trace, linked to the call that asked for it.
+
+    Args:
+        name: what is done; the span is called ``name frame``.
+        key: the frame's.
+    """
     if _Tracing.tracer is None:
         yield
         return
@@ -167,6 +172,7 @@ def _start_frame(tracer: Tracer, name: str, key: FrameKey, started_ns: int | Non
         "ugicm.epoch": str(key.epoch),
         "ugicm.sequence": str(key.sequence),
     }
+    name = f"{name} frame"
     caller = trace.get_current_span().get_span_context()
     if caller.trace_id == key.trace_id:
         return tracer.start_span(name, attributes=attributes, start_time=started_ns)

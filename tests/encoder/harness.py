@@ -23,6 +23,7 @@ from ugicm_servicekit.server import Server
 class Running:
     server: Server
     serving: asyncio.Task
+    port: int
     channel: grpc.aio.Channel
 
     @property
@@ -45,7 +46,7 @@ async def encoding(*codecs, **settings):
             started = asyncio.ensure_future(server.serving.wait())
             await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)
             started.cancel()
-            yield Running(server, serving, channel)
+            yield Running(server, serving, port, channel)
     finally:
         server.stop()
         try:
