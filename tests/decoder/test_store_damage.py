@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
 
 from tests.decoder.store_frames import change, frame
-from ugicm_decoder.errors import FrameDamaged
+from ugicm_decoder.errors import FrameDamaged, StoreFailed
 from ugicm_decoder.store import FrameRecord, Gap, GapReason, PutOutcome, SqliteFrameStore
 from ugicm_decoder.watching import read_every, watch
 
@@ -65,6 +66,28 @@ async def test_bytes_flipped_in_the_file_itself_are_damaged(path: Path) -> None:
     store = await SqliteFrameStore.open(path)
     with pytest.raises(FrameDamaged):
         await store.get(frame().key)
+    await store.close()
+
+
+def break_index(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+        (page,) = db.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'frame_by_key'"
+        ).fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(b"\xff" * page_bytes)
+
+
+async def test_a_damaged_store_refuses_what_comes_without_calling_it_damaged(path: Path) -> None:
+    store = await SqliteFrameStore.open(path)
+    await store.put(frame(sequence=0))
+    await store.close()
+    break_index(path)
+    store = await SqliteFrameStore.open(path)
+    with pytest.raises(StoreFailed, match="takes nothing"):
+        await store.put(frame(sequence=1))
     await store.close()
 
 

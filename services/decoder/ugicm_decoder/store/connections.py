@@ -12,8 +12,10 @@ from pathlib import Path
 
 from ugicm_decoder.errors import StoreDamaged, StoreError, StoreFailed, StoreUnusable
 from ugicm_decoder.store.schema import check, migrate
+from ugicm_servicekit.durable import make_folder_durably
 
 __all__ = [
+    "file_bytes",
     "is_damage",
     "open_reader",
     "open_writer",
@@ -39,7 +41,7 @@ def open_writer(path: Path, opened: ExitStack) -> sqlite3.Connection:
         StoreUnusable: the file is no frame store of ours, or another decoder has it.
         sqlite3.Error: it cannot be read or written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder_durably(path.parent)
     with closing(_connect(path)) as db:
         check(db)
     opened.enter_context(_locked(path))

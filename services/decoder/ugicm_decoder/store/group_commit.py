@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from ugicm_decoder.errors import StoreError, StoreFailed
 from ugicm_decoder.metrics import COMMIT_WRITES
-from ugicm_decoder.store.connections import is_damage, transaction, typed
+from ugicm_decoder.store.connections import is_damage, transaction
 from ugicm_decoder.store.room import Room
 from ugicm_decoder.store.upkeep import Upkeep
 
@@ -80,8 +80,7 @@ class GroupCommit:
 
         Raises:
             StoreFull: the disk is full, or refuses to write; nothing is left behind.
-            StoreDamaged: the database is.
-            StoreFailed: the store is closed.
+            StoreFailed: the store is closed, or damaged.
         """
         if self._closed:
             raise StoreFailed("the frame store is closed")
@@ -145,7 +144,8 @@ class GroupCommit:
 
     def _refusal(self, failure: sqlite3.Error | OSError) -> StoreError:
         if isinstance(failure, sqlite3.Error) and is_damage(failure):
-            return typed(failure)
+            # Not StoreDamaged: senders would take what they send for damaged, and send it no more.
+            return StoreFailed(f"the frame store is damaged, and takes nothing: {failure}")
         return self._room.refuse_all(f"the frame store cannot write: {failure}")
 
     def _outcome(self, write: _Write[Any]) -> Any:
