@@ -132,6 +132,11 @@ class Server:
         """Add a servicer by its generated ``add_..._to_server``; its calls are answered at once."""
         register(servicer, cast("grpc.aio.Server", self._routes))
 
+    @property
+    def metrics_port(self) -> int | None:
+        """Where metrics and probes are answered, once it listens; None: nowhere."""
+        return None if self._scraping is None else self._scraping.port
+
     async def serve(self) -> None:
         """Report SERVING until ``stop`` is called, then drain.
 

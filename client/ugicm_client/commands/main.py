@@ -19,6 +19,7 @@ from ugicm_client.commands.encode import encode
 from ugicm_client.commands.inspect import inspect
 from ugicm_client.commands.models import models
 from ugicm_client.commands.serve import serve
+from ugicm_client.commands.status import status
 from ugicm_client.commands.token import token
 from ugicm_client.commands.view import view
 from ugicm_client.commands.work import complain
@@ -47,7 +48,19 @@ def cli() -> None:
     """One picture, one stream, two views: for people and for machines."""
 
 
-for _command in (encode, decode, inspect, camera, view, analyze, serve, demo, models, token):
+for _command in (
+    encode,
+    decode,
+    inspect,
+    camera,
+    view,
+    analyze,
+    serve,
+    demo,
+    models,
+    status,
+    token,
+):
     cli.add_command(_command)
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "rate_of",
     "rate_options",
     "server_options",
+    "system_options",
     "views_option",
 ]
 
@@ -174,6 +175,40 @@ def server_options(service: str) -> Callable[[F], F]:
         )(command)
 
     return add
+
+
+def system_options(command: F) -> F:
+    """Add where the three services are, as ``addresses`` and ``metrics`` by name; and access."""
+
+    @functools.wraps(command)
+    def with_addresses(*arguments: Any, **given: Any) -> Any:
+        addresses = {name: given.pop(name) for name in _ADDRESS_OF}
+        metrics = {name: given.pop(f"{name}_metrics") for name in _ADDRESS_OF}
+        return command(*arguments, addresses=addresses, metrics=metrics, **given)
+
+    decorated: Any = with_addresses
+    for name, address in reversed(_ADDRESS_OF.items()):
+        decorated = click.option(
+            f"--{name}-metrics",
+            callback=_check_address,
+            metavar="HOST:PORT",
+            help=f"Where the {name}'s metrics are.",
+        )(decorated)
+        decorated = click.option(
+            f"--{name}",
+            default=address,
+            show_default=True,
+            callback=_check_address,
+            metavar="HOST:PORT",
+            help=f"Where the {name} answers.",
+        )(decorated)
+    return cast("F", _access_options(decorated))
+
+
+def _check_address(ctx: click.Context, param: click.Parameter, address: str | None) -> str | None:
+    if address is not None and not re.fullmatch(r".+:\d{1,5}", address):
+        raise click.BadParameter(f"an address is HOST:PORT, got {address!r}")
+    return address
 
 
 def _access_options(command: F) -> F:
