@@ -25,6 +25,7 @@ class Running:
     serving: asyncio.Task
     port: int
     channel: grpc.aio.Channel
+    models: Models
 
     @property
     def stub(self):
@@ -37,7 +38,8 @@ async def encoding(*codecs, **settings):
     chosen = EncoderSettings(port=0, **settings)
     server = Server(chosen, ENCODER_STATUS, services=[SERVICE])
     port = await server.listen()
-    serving = asyncio.create_task(serve(chosen, server, Models(codecs or [FakeCodec()])))
+    models = Models(codecs or [FakeCodec()])
+    serving = asyncio.create_task(serve(chosen, server, models))
     try:
         # Unlike a client's channel it asks once, so that a test sees each answer.
         options = [("grpc.enable_retries", 0)]
@@ -46,7 +48,7 @@ async def encoding(*codecs, **settings):
             started = asyncio.ensure_future(server.serving.wait())
             await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)
             started.cancel()
-            yield Running(server, serving, port, channel)
+            yield Running(server, serving, port, channel, models)
     finally:
         server.stop()
         try:
