@@ -244,6 +244,22 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(folder,
     assert all(torch.isfinite(value).all() for value in state.values())
 
 
+def test_a_run_that_is_stopped_before_it_noticed_keeps_the_checkpoint(folder, tmp_path):
+    path = tmp_path / "run.pt"
+    recipe = short(gradient_norm=math.inf, record_every=1_000, checkpoint_every=1_000)
+    recipe = stage_of(recipe, first_rate=1e20, last_rate=1e20)
+    trainer(path, folder, recipe, seconds=0.0).run()
+    before = path.read_bytes()
+    run = trainer(path, folder, start=read_checkpoint(path))
+    steps = run.steps()
+    for _ in range(4):
+        next(steps)
+    run.stop()
+    with pytest.raises(Diverged, match=r"after 4 steps .*run\.pt stays as it was"):
+        next(steps)
+    assert path.read_bytes() == before
+
+
 def test_an_optimiser_of_another_stage_is_refused(folder, tmp_path):
     path = tmp_path / "run.pt"
     ticks = itertools.count()

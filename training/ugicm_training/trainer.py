@@ -171,7 +171,7 @@ class Trainer:
         """Train until the last stage ends, the time is up, or ``stop`` is called.
 
         Raises:
-            Diverged: the loss is no number any more.
+            Diverged: the loss, or a parameter, is no number any more.
             CheckpointNotWritten: the disk is full.
         """
         for _ in self.steps():
@@ -363,6 +363,12 @@ class Trainer:
         self._fabric.barrier()
 
     def _save(self) -> None:
+        # Steps since the last look at the loss may have ruined what would replace a good file.
+        if not all(bool(each.isfinite().all()) for each in self._model.parameters()):
+            raise Diverged(
+                f"after {self._overall()} steps the parameters are no numbers any more; "
+                f"{self._path} stays as it was"
+            )
         if self._fabric.is_global_zero:
             self.checkpoint.write(self._path)
         self._fabric.barrier()
