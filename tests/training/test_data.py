@@ -145,6 +145,25 @@ def test_a_picture_whose_header_alone_is_whole_is_replaced_and_named_once(tmp_pa
     assert torch.equal(seen[4].pictures, again[0].pictures)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_folder_without_whole_pixels_is_one_line_wherever_it_is_noticed(tmp_path, workers):
+    for path in write_photos(tmp_path, 4).iterdir():
+        path.write_bytes(path.read_bytes()[:2000])
+    pictures = open_at(tmp_path, Storage.DISK, workers=workers)
+    with pytest.raises(EmptyDataset, match=r"^16 pictures in a row cannot be read, .*\.png$"):
+        next(pictures.batches(order(), 0))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_shard_that_is_lost_while_training_is_one_line(shards, tmp_path, workers):
+    path = tmp_path / "photos.tar"
+    path.write_bytes((shards / "photos-0.tar").read_bytes())
+    pictures = open_at(path, Storage.DISK, workers=workers)
+    path.write_bytes(b"no shard")
+    with pytest.raises(UnreadableShard, match=r"^.*photos\.tar is no whole tar file: .*$"):
+        next(pictures.batches(order(), 0))
+
+
 def test_broken_pictures_in_shards_are_replaced_and_named_once(folder, tmp_path, caplog):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
     files = [*sorted(folder.iterdir()), tmp_path / "broken.jpg", folder / "scene-0.png"]

@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader
 from ugicm_training.data.decoding import Picture, Skipped
 from ugicm_training.data.order import Placement
 from ugicm_training.data.source import Batch, as_pictures
+from ugicm_training.errors import TrainingError
 from ugicm_training.instances.cropping import Window
 
-__all__ = ["Crops", "cut", "loaded", "together"]
+__all__ = ["Crops", "Loaded", "cut", "loaded", "together"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Crops:
         )
 
 
+# PyTorch's loader puts a traceback into the message of what a process raises, so errors are handed
+# over as they are.
+Loaded = Crops | TrainingError | OSError
+
+
 def cut(picture: Picture, name: str, placement: Placement, side: int) -> Crop:
     """Cut one crop out of a picture that is large enough."""
     window = placement.window(picture.shape[:2], side)
@@ -70,9 +76,15 @@ def together(crops: Sequence[Crop], *, unreadable: Sequence[str], small: Sequenc
     )
 
 
-def loaded(loader: DataLoader[Crops], device: torch.device, skipped: Skipped) -> Iterator[Batch]:
-    """Yield a loader's steps on the device; pictures that are skipped are logged once each."""
+def loaded(loader: DataLoader[Loaded], device: torch.device, skipped: Skipped) -> Iterator[Batch]:
+    """Yield a loader's steps on the device; pictures that are skipped are logged once each.
+
+    Raises:
+        TrainingError, OSError: what a loading process handed over in the place of a step.
+    """
     for crops in loader:
+        if isinstance(crops, Exception):
+            raise crops
         known = skipped.count
         for name in crops.unreadable:
             skipped.add_unreadable(name)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from ugicm_training.data.crops import Crops, cut, loaded, together
+from ugicm_training.data.crops import Crops, Loaded, cut, loaded, together
 from ugicm_training.data.decoding import UNREADABLE, Skipped, decode_picture
 from ugicm_training.data.members import SUFFIXES
 from ugicm_training.data.memory import CALIBRATION_PICTURES
@@ -65,7 +65,7 @@ class FolderPictures:
         self._workers = workers
 
     def batches(self, order: Order, first: int) -> Iterator[Batch]:
-        loader: DataLoader[Crops] = DataLoader(
+        loader: DataLoader[Loaded] = DataLoader(
             _Steps(self._paths, order),
             sampler=itertools.count(first),
             batch_size=None,
@@ -77,13 +77,19 @@ class FolderPictures:
 
 
 @dataclass(frozen=True)
-class _Steps(Dataset[Crops]):
+class _Steps(Dataset[Loaded]):
     """The crops of each step, whose index is the step's number."""
 
     paths: list[Path]
     order: Order
 
-    def __getitem__(self, step: int) -> Crops:
+    def __getitem__(self, step: int) -> Loaded:
+        try:
+            return self._crops(step)
+        except EmptyDataset as error:
+            return error
+
+    def _crops(self, step: int) -> Crops:
         count = len(self.paths)
         unreadable: list[str] = []
         crops = []

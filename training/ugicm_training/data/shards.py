@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 from webdataset.tariterators import tar_file_iterator
 
-from ugicm_training.data.crops import Crop, Crops, cut, loaded, together
+from ugicm_training.data.crops import Crop, Crops, Loaded, cut, loaded, together
 from ugicm_training.data.decoding import UNREADABLE, Picture, Skipped, decode_picture
 from ugicm_training.data.members import SUFFIXES
 from ugicm_training.data.memory import CALIBRATION_PICTURES
@@ -85,7 +85,7 @@ class ShardPictures:
         steps = _Steps(
             self._shards, order, first, self._skipped.minimum_side, max(1, self._workers)
         )
-        loader: DataLoader[Crops] = DataLoader(
+        loader: DataLoader[Loaded] = DataLoader(
             steps,
             batch_size=None,
             num_workers=min(1, self._workers),
@@ -102,7 +102,7 @@ class _Shard:
 
 
 @dataclass(frozen=True)
-class _Steps(IterableDataset[Crops]):
+class _Steps(IterableDataset[Loaded]):
     """The crops of each step from ``first`` on, without end."""
 
     shards: tuple[_Shard, ...]
@@ -111,7 +111,13 @@ class _Steps(IterableDataset[Crops]):
     minimum_side: int
     threads: int
 
-    def __iter__(self) -> Iterator[Crops]:
+    def __iter__(self) -> Iterator[Loaded]:
+        try:
+            yield from self._all()
+        except (EmptyDataset, UnreadableShard, OSError) as error:
+            yield error
+
+    def _all(self) -> Iterator[Crops]:
         order = self.order
         members = self._members_from(self.first * order.batch)
         with ThreadPoolExecutor(self.threads) as decoders:
