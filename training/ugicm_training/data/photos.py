@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from ugicm_training.data.decoding import UNREADABLE, Picture, Skipped, decode_picture
 from ugicm_training.data.members import photo_members
@@ -14,7 +15,7 @@ from ugicm_training.errors import BadDataset, EmptyDataset
 
 __all__ = ["PhotoSet", "decode_photos", "digest_of", "load_photos"]
 
-# Of the memory that is free when a set is read, so that its copy for training fits as well.
+# Of the memory that can be had when a set is read, so that its copy for training fits as well.
 _SHARE_OF_MEMORY = 0.4
 
 
@@ -87,7 +88,7 @@ def decode_photos(members: Iterable[tuple[str, bytes]], skipped: Skipped) -> Pho
     """
     names: list[str] = []
     pictures: list[Picture] = []
-    limit, used = _SHARE_OF_MEMORY * _free_memory(), 0
+    limit, used = _SHARE_OF_MEMORY * psutil.virtual_memory().available, 0
     for name, data in members:
         try:
             picture = decode_picture(data)
@@ -106,7 +107,3 @@ def decode_photos(members: Iterable[tuple[str, bytes]], skipped: Skipped) -> Pho
         names.append(name)
         pictures.append(picture)
     return PhotoSet(names, pictures)
-
-
-def _free_memory() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
