@@ -117,7 +117,8 @@ def _coding_tensors(
 
 
 def _hyper_latents(model: TrainableHyperprior, pictures: Tensor) -> list[Tensor]:
-    y = model.g_a(pictures)
+    # One at a time: at a camera's resolution, all at once take tens of gigabytes.
+    y = torch.cat([model.g_a(picture[None]) for picture in pictures])
     offsets = model.hyper_offsets()[:, None, None]
     parts = []
     for quality in torch.linspace(0.0, 1.0, _CALIBRATION_QUALITIES):
