@@ -12,7 +12,8 @@ def write_file(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data`` at once; where that fails, the old file stays.
 
     Raises:
-        OSError: the folder is missing, the disk is full, or writing is not allowed.
+        OSError: the folder is missing, the disk is full, or writing is not allowed; it names the
+            file.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -21,5 +22,8 @@ def write_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        # The kernel's error for a full disk names none.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)

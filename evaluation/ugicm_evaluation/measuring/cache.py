@@ -7,8 +7,8 @@ own file lies beside it. Entries are written whole or not at all.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ugicm_training.files import write_file
 
 __all__ = ["Arrays", "Cache"]
 
@@ -36,23 +38,13 @@ class Cache:
     def write(self, path: Path, data: bytes) -> None:
         """Write a file, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_file(path, data)
 
     def save(self, path: Path, arrays: Arrays) -> None:
         """Write an entry, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                np.savez_compressed(file, **arrays)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        entry = io.BytesIO()
+        np.savez_compressed(entry, **arrays)
+        self.write(path, entry.getvalue())
 
     @staticmethod
     def load(path: Path, *names: str) -> dict[str, NDArray[Any]] | None:

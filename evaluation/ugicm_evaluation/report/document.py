@@ -6,12 +6,11 @@ import dataclasses
 import json
 import math
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from ugicm_evaluation.report.results import Report
 
-__all__ = ["insert", "to_json", "write_file"]
+__all__ = ["insert", "to_json"]
 
 
 def insert(document: str, name: str, section: str) -> str:
@@ -40,13 +39,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
