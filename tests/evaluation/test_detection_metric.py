@@ -138,6 +138,17 @@ def test_a_detector_agrees_with_itself_wholly(found):
     assert average_precision(pooled, draws)[0, 0] == pytest.approx(1.0)
 
 
+def test_what_is_found_of_a_category_that_the_truth_has_not_is_wrong():
+    right, wrong = [0, 0, 9, 9, 0.8, 1], [50, 50, 59, 59, 0.9, 2]
+    own = truth_from_detections({1: np.array([right], np.float32)}, least_score=0.5)
+    categories = match(own, {1: np.array([right, wrong], np.float32)}, thresholds=[0.5])
+    draws = np.ones((1, 1), np.int64)
+    pooled = pool(categories, thresholds=1, pictures=1)
+    assert average_precision(pooled, draws)[0, 0] == pytest.approx(0.5)
+    # The mean over categories is over those that there are, as in pycocotools.
+    assert mean_average_precision(categories, draws)[0, 0] == pytest.approx(1.0)
+
+
 def test_no_detection_finds_nothing(found):
     annotations, answers = found
     none = {image: np.zeros((0, 6), np.float32) for image in answers}

@@ -181,6 +181,8 @@ def _evaluate(
         found = truth.loadRes(np.array(rows).reshape(-1, 7)) if rows else _nothing(truth)
         evaluation = COCOeval(truth, found, "bbox")
         evaluation.params.imgIds = list(answers)
+        # pycocotools knows the truth's categories alone: what is found of others is wrong, too.
+        evaluation.params.catIds = sorted({*truth.getCatIds(), *(int(row[6]) for row in rows)})
         evaluation.params.iouThrs = np.asarray(thresholds)
         evaluation.params.areaRng = [[0, 1e10]]
         evaluation.params.areaRngLbl = ["all"]
