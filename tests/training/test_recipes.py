@@ -41,6 +41,7 @@ def test_the_paper_alternates_views_and_then_freezes_the_encoder():
         assert stage.schedule is Schedule.ALTERNATING
         assert [each.views for each in stage.sessions] == [Views.HUMAN, Views.MACHINE]
         assert set(stage.terms) == set(Term)
+        assert stage.instances.most > 100  # Eq. 4 sums over all of them
     # S1-2 keeps the squared error, S2-2 is MS-CLIP alone.
     assert first.sessions[1].weights.machine_distortion == 1.0
     assert second.sessions[1].weights.machine_distortion == 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ugicm_codec.models.bmshj2018 import Bmshj2018Config
+from ugicm_training.instances.cropping import InstanceLimits
 from ugicm_training.ms_clip import Term
 from ugicm_training.recipes.schema import (
     Length,
@@ -28,6 +29,9 @@ _SEMANTIC_PER_LAMBDA = 22 * 0.1 / 0.0022
 
 _ONE_QUALITY = (0.0, 0.0)
 
+# Eq. 4 sums over all of them.
+_EVERY_INSTANCE = InstanceLimits(most=1_000)
+
 _PUBLISHED_LAMBDA = 0.0022
 
 
@@ -35,8 +39,9 @@ def paper(lambda_: float = LAMBDAS[0]) -> Recipe:
     """Return the paper's two stages, whose sessions alternate within each epoch.
 
     S1-1 trains everything on lambda * MSE(human) + R, S1-2 on lambda * (MSE + MS-CLIP)(machine) +
-    R: 200 epochs at 1e-4. Then S2-1 trains the synthesis alone on MSE(human) and S2-2 on
-    MS-CLIP(machine): 10 epochs at 1e-5.
+    R: 200 epochs at 1e-4. (In print, lambda's bracket holds R too, which would take its meaning
+    away.) Then S2-1 trains the synthesis alone on MSE(human) and S2-2 on MS-CLIP(machine): 10
+    epochs at 1e-5.
 
     MSE is in squared grey levels and MS-CLIP counts 1000 beside it, the published code's ratio
     (the paper prints none). Adam normalises the scale of S2-1 and S2-2 away, but not their ratio,
@@ -60,6 +65,7 @@ def paper(lambda_: float = LAMBDAS[0]) -> Recipe:
         ),
         schedule=Schedule.ALTERNATING,
         qualities=_ONE_QUALITY,
+        instances=_EVERY_INSTANCE,
     )
     second = Stage(
         name="S2",
@@ -78,6 +84,7 @@ def paper(lambda_: float = LAMBDAS[0]) -> Recipe:
         ),
         schedule=Schedule.ALTERNATING,
         qualities=_ONE_QUALITY,
+        instances=_EVERY_INSTANCE,
     )
     return _fixed_rate("paper", lambda_, first, second)
 
@@ -132,6 +139,7 @@ def published(lambda_: float = _PUBLISHED_LAMBDA) -> Recipe:
         ),
         qualities=_ONE_QUALITY,
         terms=(Term.GLOBAL, Term.INSTANCE),
+        instances=_EVERY_INSTANCE,
     )
     return _fixed_rate("published", lambda_, first, second)
 
