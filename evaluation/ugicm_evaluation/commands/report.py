@@ -10,13 +10,14 @@ import click
 from ugicm_evaluation.codecs.model import ModelCodec
 from ugicm_evaluation.judges.clip_space import weights_file
 from ugicm_evaluation.report.build import make_report
-from ugicm_evaluation.report.document import insert, to_json, write_file
+from ugicm_evaluation.report.document import insert, to_json
 from ugicm_evaluation.report.markdown import page
 from ugicm_evaluation.report.plan import Wanted
 from ugicm_evaluation.report.plots import judges_plot, rate_distortion_plot, views_plot
 from ugicm_evaluation.report.results import Report
 from ugicm_evaluation.report.sheet import contact_sheet
 from ugicm_evaluation.tasks.protocol import Role
+from ugicm_training.files import write_file
 
 __all__ = ["report"]
 
@@ -116,7 +117,7 @@ def report(
     found = make_report(
         wanted,
         name=name,
-        command=_command(wanted, output, draws=draws, seed=seed),
+        command=_command(wanted, output, name=name, draws=draws, seed=seed),
         cache=cache,
         processes=processes,
         draws=draws,
@@ -128,7 +129,7 @@ def report(
     click.echo(f"{output / 'models.md'}: {found.model.name}")
 
 
-def _command(wanted: Wanted, output: Path, *, draws: int, seed: int) -> str:
+def _command(wanted: Wanted, output: Path, *, name: str | None, draws: int, seed: int) -> str:
     """Return the command without the folders of one machine."""
     words = ["ugicm-evaluate", "report", PurePath(wanted.model).name]
     if wanted.baseline is not None:
@@ -144,6 +145,8 @@ def _command(wanted: Wanted, output: Path, *, draws: int, seed: int) -> str:
         ("--rate-qualities", wanted.rate_qualities),
     ):
         words += [option, ",".join(str(value) for value in values)]
+    if name is not None:
+        words += ["--name", name]
     if wanted.every > 1:
         words += ["--every", str(wanted.every)]
     words += ["--draws", str(draws), "--seed", str(seed), "-o", f"{output.name}/"]
