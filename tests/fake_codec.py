@@ -45,7 +45,14 @@ class FakeCodec:
         self.held_up = threading.Event()
 
     def encode(self, image, quality=None, *, max_bytes=None):
-        self._work("encode")
+        return self.code(self.analyse(image), quality, max_bytes=max_bytes)
+
+    def analyse(self, image):
+        self._work("analyse")
+        return image
+
+    def code(self, image, quality=None, *, max_bytes=None):
+        self._work("code")
         step = 50 if quality is None else quality
         if not 0 <= step <= 100:
             raise BadQuality(f"quality is an integer from 0 to 100, got {step}")

@@ -27,7 +27,7 @@ from ugicm_codec.models.hyperprior import HyperpriorModel
 from ugicm_codec.models.modelfile import ModelInfo, read_model_file
 from ugicm_codec.views import HUMAN, parse_view
 
-__all__ = ["Codec", "Image", "Latents"]
+__all__ = ["Analysed", "Codec", "Image", "Latents"]
 
 # A picture: (H, W, 3), RGB.
 Image = NDArray[np.uint8]
@@ -59,6 +59,19 @@ class Latents:
     def num_bytes(self) -> int:
         """Memory the integers take."""
         return self.integers.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class Analysed:
+    """A picture's latents before gains and rounding, from which any quality is coded.
+
+    Attributes:
+        y: ``(M, h, w)`` float32.
+        shape: of the picture, in pixels and colours.
+    """
+
+    y: torch.Tensor
+    shape: tuple[int, ...]
 
 
 class Codec:
@@ -122,12 +135,33 @@ class Codec:
             BadQuality: ``quality`` is out of range, or given together with ``max_bytes``.
             BudgetTooSmall: not even the smallest stream has ``max_bytes``.
         """
-        if max_bytes is None:
-            return self.encode_batch([image], 50 if quality is None else quality)[0]
-        if quality is not None:
-            raise BadQuality("give a quality or max_bytes, not both")
+        self._check_target(quality, max_bytes)
+        return self.code(self.analyse(image), quality, max_bytes=max_bytes)
+
+    def analyse(self, image: Image) -> Analysed:
+        """Do the first part of ``encode``, which takes most of its time.
+
+        Raises:
+            BadImage: the array has another form.
+            ImageTooLarge: it exceeds the limits.
+        """
         self._check_image(image)
-        return self._encode_within(image, max_bytes)
+        with torch.inference_mode():
+            return Analysed(self._model.analyse(image[None])[0], image.shape)
+
+    def code(
+        self, analysed: Analysed, quality: int | None = None, *, max_bytes: int | None = None
+    ) -> bytes:
+        """Do the rest of ``encode``, which may run while the next picture is analysed.
+
+        Raises:
+            BadQuality: ``quality`` is out of range, or given together with ``max_bytes``.
+            BudgetTooSmall: not even the smallest stream has ``max_bytes``.
+        """
+        step = self._check_target(quality, max_bytes)
+        if max_bytes is None:
+            return self._code(analysed.y, step, analysed.shape)
+        return self._code_within(analysed, max_bytes)
 
     def encode_batch(self, images: Sequence[Image], quality: int = 50) -> list[bytes]:
         """Return the streams of several pictures; pictures of one size share the transform.
@@ -228,19 +262,18 @@ class Codec:
                 images[index] = np.ascontiguousarray(picture[: item.height, : item.width])
         return [image for image in images if image is not None]
 
-    def _encode_within(self, image: Image, max_bytes: int) -> bytes:
-        with torch.inference_mode():
-            y = self._model.analyse(image[None])[0]
+    def _code_within(self, analysed: Analysed, max_bytes: int) -> bytes:
+        y, shape = analysed.y, analysed.shape
         steps = self.model.quality_steps
         # A step's size is known once coded. Sizes grow with the step but for small wiggles, which
         # only count where streams are so small that coding them all costs nothing.
         if y[0].numel() <= _EXHAUSTIVE_LATENTS:
-            streams = [self._code(y, step, image.shape) for step in range(steps)]
+            streams = [self._code(y, step, shape) for step in range(steps)]
             fitting = [stream for stream in streams if len(stream) <= max_bytes]
             best = fitting[-1] if fitting else None
             smallest = min(len(stream) for stream in streams)
         else:
-            best, smallest = self._bisect(y, image.shape, max_bytes)
+            best, smallest = self._bisect(y, shape, max_bytes)
         if best is None:
             raise BudgetTooSmall(
                 f"the smallest stream of this picture has {smallest} bytes, "
@@ -278,6 +311,14 @@ class Codec:
             hyper=coded.hyper,
             latents=coded.latents,
         )
+
+    def _check_target(self, quality: int | None, max_bytes: int | None) -> int:
+        """Return the step of the quality; with a budget, whatever it may come to is tried."""
+        if max_bytes is None:
+            return self._step(50 if quality is None else quality)
+        if quality is not None:
+            raise BadQuality("give a quality or max_bytes, not both")
+        return 0
 
     def _step(self, quality: int) -> int:
         is_integer = isinstance(quality, int | np.integer) and not isinstance(quality, bool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 
 import grpc
 import numpy as np
@@ -129,7 +130,7 @@ async def test_an_oversize_picture_is_refused_before_it_is_decoded(codec, kind):
         error = await refusal(encoder.stub.Encode(pb.EncodeRequest(picture=sent)))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "109" in error.details()
-    assert codec.calls["encode"] == 0
+    assert codec.calls["analyse"] == 0
 
 
 async def test_the_model_is_chosen_by_name():
@@ -173,7 +174,7 @@ async def test_work_ahead_is_bounded(codec):
         # Calls on one connection are taken in turn: the stream has had every chance to go on.
         for _ in range(20):
             await encoder.stub.ListModels(types.ListModelsRequest())
-        assert codec.calls["encode"] <= 3
+        assert codec.calls["analyse"] <= 3
         codec.go_on.set()
         answered = [response.request_id async for response in call]
     assert answered == list(range(9))
@@ -193,3 +194,49 @@ async def test_draining_finishes_calls_and_ends_open_streams(codec):
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         async with asyncio.timeout(10):
             await asyncio.shield(encoder.serving)
+
+
+class SlowCoding(FakeCodec):
+    """Codes nothing before two pictures have been analysed, one at a time."""
+
+    def __init__(self):
+        super().__init__()
+        self.analysing = threading.Lock()
+        self.both_analysed = threading.Barrier(2)
+
+    def analyse(self, image):
+        assert self.analysing.acquire(blocking=False), "two are analysed at once"
+        try:
+            return super().analyse(image)
+        finally:
+            self.analysing.release()
+
+    def code(self, image, quality=None, *, max_bytes=None):
+        self.both_analysed.wait(30)
+        return super().code(image, quality, max_bytes=max_bytes)
+
+
+async def test_the_next_picture_is_analysed_while_one_is_coded():
+    async with encoding(SlowCoding()) as encoder:
+        call = encoder.stub.EncodeStream(iter([item(number, picture()) for number in range(2)]))
+        assert [response.WhichOneof("outcome") async for response in call] == ["response"] * 2
+
+
+async def test_pictures_of_different_clients_are_pipelined_too():
+    async with encoding(SlowCoding()) as encoder:
+        request = pb.EncodeRequest(picture=raw(picture()))
+        await asyncio.gather(*(encoder.stub.Encode(request) for _ in range(2)))
+
+
+async def test_a_picture_whose_call_gave_up_is_neither_analysed_nor_coded(codec):
+    async with encoding(codec, threads=1) as encoder:
+        codec.go_on.clear()
+        first = encoder.stub.Encode(pb.EncodeRequest(picture=raw(picture())))
+        await asyncio.to_thread(codec.held_up.wait)
+        late = encoder.stub.Encode(pb.EncodeRequest(picture=raw(picture(seed=1))), timeout=0.05)
+        assert await late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await encoder.stub.ListModels(types.ListModelsRequest())
+        codec.go_on.set()
+        await first
+        await encoder.stub.Encode(pb.EncodeRequest(picture=raw(picture(seed=2))))
+    assert (codec.calls["analyse"], codec.calls["code"]) == (2, 2)

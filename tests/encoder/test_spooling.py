@@ -83,7 +83,7 @@ async def test_a_frame_sent_again_is_known_without_being_coded_again(tmp_path):
             await encoder.stub.Encode(request(0, seed=1))
     assert again == pb.EncodeResponse(key=key(0), delivery=DUPLICATE)
     assert caught.value.code() is grpc.StatusCode.ALREADY_EXISTS
-    assert codec.calls["encode"] == 1
+    assert codec.calls["code"] == 1
 
 
 async def test_pictures_of_a_stream_are_spooled_in_its_order(tmp_path):
@@ -118,6 +118,9 @@ async def test_a_picture_that_found_the_encoder_busy_is_not_overtaken_by_the_nex
         codec.go_on.clear()
         first = asyncio.ensure_future(encoder.stub.Encode(request(0)))
         await asyncio.to_thread(codec.held_up.wait)
+        # One is coded, and two may be on their way there.
+        unnamed = pb.EncodeRequest(picture=raw(picture()))
+        others = [asyncio.ensure_future(encoder.stub.Encode(unnamed)) for _ in range(2)]
         with pytest.raises(grpc.aio.AioRpcError, match="wait for encoding"):
             await encoder.stub.Encode(request(1))
         with pytest.raises(grpc.aio.AioRpcError, match="was refused a moment ago") as caught:
@@ -125,6 +128,7 @@ async def test_a_picture_that_found_the_encoder_busy_is_not_overtaken_by_the_nex
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         codec.go_on.set()
         assert (await first).delivery == SPOOLED
+        await asyncio.gather(*others)
         delivery = None
         while delivery is None:
             with suppress(grpc.aio.AioRpcError):

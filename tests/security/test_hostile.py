@@ -81,7 +81,7 @@ async def test_a_file_that_declares_too_many_pixels_is_refused_by_its_header(pix
             await running.stub.Encode(encoder_pb2.EncodeRequest(picture=picture))
         assert caught.value.code() is INVALID_ARGUMENT
         assert peak_bytes() - before < 2**25
-        assert codec.calls["encode"] == 0
+        assert codec.calls["analyse"] == 0
         counted = ("/ugicm.v1.EncoderService/Encode", INVALID_ARGUMENT)
         assert running.server.refusals.counts == {counted: 1}
         await running.stub.Encode(encoder_pb2.EncodeRequest(picture=raw(PICTURE)))

@@ -14,6 +14,7 @@ import grpc
 from ugicm.v1 import encoder_pb2, encoder_pb2_grpc
 from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
 from ugicm_encoder import metrics
+from ugicm_encoder.coding import Coder
 from ugicm_encoder.delivery import Delivery, DirectDelivery, SpooledDelivery
 from ugicm_encoder.errors import SpoolUnusable
 from ugicm_encoder.forwarding import Forwarder
@@ -33,7 +34,6 @@ from ugicm_servicekit.process import run_service
 from ugicm_servicekit.readiness import Readiness, Severity
 from ugicm_servicekit.reloading import reloading
 from ugicm_servicekit.server import Server
-from ugicm_servicekit.work import Workers
 
 __all__ = ["SERVICE", "main", "serve"]
 
@@ -59,22 +59,26 @@ async def serve(settings: EncoderSettings, server: Server, models: Models) -> No
     Raises:
         SpoolUnusable: the spool cannot be opened.
     """
-    workers = Workers(threads=settings.threads, max_queued=settings.max_queued, name="encoding")
+    coder = Coder(
+        threads=settings.threads,
+        max_queued=settings.max_queued,
+        limits=settings.limits,
+        default_quality=settings.quality,
+    )
     try:
         async with _delivery(settings, server.readiness) as delivery:
             servicer = EncoderServicer(
                 models,
-                workers,
+                coder,
                 delivery,
                 limits=settings.limits,
-                default_quality=settings.quality,
                 encode_ahead=settings.encode_ahead,
                 stopping=server.stopping,
             )
             server.add(encoder_pb2_grpc.add_EncoderServiceServicer_to_server, servicer)
             await server.serve()
     finally:
-        await asyncio.to_thread(workers.close)
+        await asyncio.to_thread(coder.close)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from ugicm.v1 import encoder_pb2, encoder_pb2_grpc, types_pb2
 from ugicm_codec import Limits, inspect
 from ugicm_encoder import metrics
-from ugicm_encoder.coding import code
+from ugicm_encoder.coding import Coder
 from ugicm_encoder.delivery import Admission, Delivery
 from ugicm_encoder.overtaking import Overtaking
 from ugicm_encoder.status import ENCODER_STATUS
@@ -28,7 +28,6 @@ from ugicm_servicekit.status import or_failure
 from ugicm_servicekit.streams import stream_info_to_wire
 from ugicm_servicekit.tracing import frame_span
 from ugicm_servicekit.wire import key_from_wire, nanoseconds_from_wire, nanoseconds_to_wire
-from ugicm_servicekit.work import Workers
 
 __all__ = ["EncoderServicer"]
 
@@ -65,10 +64,9 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
 
     Args:
         models: what can encode.
-        workers: threads for encoding.
+        coder: turns pictures into streams.
         delivery: takes the frames that have a key; where it is None they are returned only.
         limits: on pictures.
-        default_quality: of requests that name no target.
         encode_ahead: how many items of one EncodeStream may be coded at once; as many coded ones
             may be on their way upstream.
         stopping: set when calls that last must end.
@@ -78,20 +76,18 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
     def __init__(
         self,
         models: Models,
-        workers: Workers,
+        coder: Coder,
         delivery: Delivery | None,
         *,
         limits: Limits,
-        default_quality: int,
         encode_ahead: int,
         stopping: asyncio.Event,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._models = models
-        self._workers = workers
+        self._coder = coder
         self._delivery = delivery
         self._limits = limits
-        self._default_quality = default_quality
         self._encode_ahead = encode_ahead
         self._stopping = stopping
         self._clock_ns = clock_ns
@@ -155,14 +151,11 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         codec = self._models.named(request.model)
         try:
             with pixels_under_way(await count_pixels(request.picture, self._limits)):
-                done = await self._workers.timed(
-                    code, codec, request, limits=self._limits, default_quality=self._default_quality
-                )
+                coded = await self._coder.code(codec, request)
         except Overloaded as error:
             if admission is not None:
                 await admission.put_off(error.retry_after_seconds)
             raise
-        coded = done.value
         frame.stream = coded.stream
         response = encoder_pb2.EncodeResponse(
             stream=b"" if request.omit_stream else coded.stream,
@@ -171,7 +164,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
             model_sha256=codec.model.sha256,
             delivery=encoder_pb2.DELIVERY_RETURNED,
             statistics=encoder_pb2.EncodeStatistics(
-                queue_seconds=done.queue_seconds,
+                queue_seconds=coded.queue_seconds,
                 picture_seconds=coded.picture_seconds,
                 encode_seconds=coded.encode_seconds,
             ),
