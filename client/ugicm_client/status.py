@@ -129,9 +129,8 @@ async def service_status(
 
 
 async def _health(channel: grpc.aio.Channel, timeout_seconds: float) -> str:
-    answer = await health_pb2_grpc.HealthStub(channel).Check(
-        health_pb2.HealthCheckRequest(), timeout=timeout_seconds
-    )
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_seconds)
     return "ready" if answer.status == health_pb2.HealthCheckResponse.SERVING else "not ready"
 
 

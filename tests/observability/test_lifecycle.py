@@ -1,0 +1,144 @@
+"""Signals to real processes, and models that are loaded anew under calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.encoder.harness import encoding, raw
+from tests.fake_codec import FakeCodec, FakeModel, picture
+from ugicm.v1 import encoder_pb2, types_pb2
+from ugicm_codec.errors import BadModelFile
+from ugicm_servicekit.models import Models
+from ugicm_servicekit.reloading import reloading
+
+SERVICE = """
+import asyncio, sys, threading, time
+from ugicm_servicekit.process import run_service
+from ugicm_servicekit.settings import ServerSettings
+from ugicm_servicekit.status import STATUS
+
+def work(seconds):
+    print("working", flush=True)
+    time.sleep(seconds)
+
+async def load(settings, server):
+    await asyncio.to_thread(work, 600)
+    await server.serve()
+
+async def close_slowly(settings, server):
+    print("working", flush=True)
+    await server.serve()
+    await asyncio.to_thread(work, 600)
+
+body = {"load": load, "close": close_slowly}[sys.argv[1]]
+arguments = ["--drain-seconds", "0"]
+raise SystemExit(
+    run_service("decoder", ServerSettings, body, services=[], table=STATUS, arguments=arguments)
+)
+"""
+
+
+def start(body):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVICE, body],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.stdout.readline() != "working\n":
+        pass
+    return process
+
+
+def test_a_signal_while_loading_ends_the_process():
+    with start("load") as process:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "told to stop while loading" in errors
+
+
+def test_a_second_signal_ends_the_process_at_once():
+    with start("close") as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "working\n"  # it has drained, and closes
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_closing_has_a_limit():
+    with start("close") as process:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "longer than the drain may" in errors
+
+
+def test_sighup_while_loading_is_no_end():
+    with start("load") as process:
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+async def until_model(encoder, sha256):
+    request = types_pb2.ListModelsRequest()
+    while (await encoder.stub.ListModels(request)).models[0].sha256 != sha256:
+        pass
+
+
+@pytest.fixture
+def codecs():
+    return [FakeCodec(FakeModel(sha256=digit * 64)) for digit in "ab"]
+
+
+async def test_calls_go_on_while_models_are_loaded_anew(codecs):
+    old, new = codecs
+    wanted = asyncio.Event()
+    async with encoding(old) as encoder:
+        models = encoder.models
+        async with reloading(models, lambda: Models([new]), wanted):
+            old.go_on.clear()
+            request = encoder_pb2.EncodeRequest(picture=raw(picture()))
+            under_way = asyncio.ensure_future(encoder.stub.Encode(request))
+            await asyncio.to_thread(old.held_up.wait, 30)
+            wanted.set()
+            await until_model(encoder, "b" * 64)
+            old.go_on.set()
+            # It ends with the model that it began with.
+            assert (await under_way).model_sha256 == "a" * 64
+            answers = await asyncio.gather(*(encoder.stub.Encode(request) for _ in range(20)))
+    assert {answer.model_sha256 for answer in answers} == {"b" * 64}
+
+
+async def test_models_that_cannot_be_loaded_change_nothing(codecs, caplog):
+    wanted, failed = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loaded = iter([BadModelFile("no model in it"), Models([codecs[1]])])
+
+    def load():
+        outcome = next(loaded)
+        if isinstance(outcome, Exception):
+            loop.call_soon_threadsafe(failed.set)
+            raise outcome
+        return outcome
+
+    async with encoding(codecs[0]) as encoder, reloading(encoder.models, load, wanted):
+        wanted.set()
+        await failed.wait()
+        request = encoder_pb2.EncodeRequest(picture=raw(picture()))
+        assert (await encoder.stub.Encode(request)).model_sha256 == "a" * 64
+        wanted.set()
+        await until_model(encoder, "b" * 64)
+    lines = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [line.getMessage() for line in lines] == [
+        "the models loaded before stay: no model in it"
+    ]
