@@ -376,10 +376,33 @@ async def test_damaged_pages_fail_calls_and_hang_none(tmp_path):
 
 
 async def test_a_database_that_fails_fails_its_callers_and_no_others(tmp_path):
-    async with spooling(tmp_path) as spool:
+    clock = Clock()
+    async with spooling(tmp_path, clock=clock) as spool:
         damage(tmp_path, "ALTER TABLE accepted RENAME TO away")
-        with pytest.raises(SpoolFailed, match="no such table"):
+        with pytest.raises(SpoolFailed, match="no such table") as caught:
             await put(spool, 0)
         damage(tmp_path, "ALTER TABLE away RENAME TO accepted")
+        clock.now += caught.value.retry_after_seconds
         assert await put(spool, 0) == [Acceptance.SPOOLED]
         assert await waiting(spool) == [0]
+
+
+async def test_what_waits_behind_a_failed_commit_does_not_overtake_its_frames(tmp_path):
+    clock = Clock()
+    async with spooling(tmp_path, clock=clock) as spool:
+        await put(spool, 0)
+        damage(
+            tmp_path,
+            "CREATE TRIGGER full BEFORE INSERT ON item BEGIN SELECT raise(ABORT, 'no'); END",
+        )
+        with pytest.raises(SpoolFailed, match="no"):
+            await put(spool, 1)
+        damage(tmp_path, "DROP TRIGGER full")
+        for call in (put(spool, 2), spool.recognise(frame_key(2), digest())):
+            with pytest.raises(Overloaded, match="failed a moment ago") as caught:
+                await call
+        # What is known is still recognised.
+        assert await spool.recognise(frame_key(0), digest())
+        clock.now += caught.value.retry_after_seconds
+        assert await put(spool, 1, 2) == [Acceptance.SPOOLED] * 2
+        assert await waiting(spool) == [0, 1, 2]

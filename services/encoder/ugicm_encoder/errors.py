@@ -47,7 +47,13 @@ class SpoolError(EncoderError):
 
 
 class SpoolFailed(SpoolError):
-    """The disk or the database refused to read or write."""
+    """The disk or the database refused to read or write.
+
+    Attributes:
+        retry_after_seconds: when to try again.
+    """
+
+    retry_after_seconds = 1.0
 
 
 class FrameLate(SpoolError):

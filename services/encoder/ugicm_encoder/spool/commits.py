@@ -37,7 +37,8 @@ class Commits:
     Args:
         db: a connection without transactions of its own; used in the thread only.
         committed: called in the thread after each commit, with the seconds that it took.
-        explain: turns what SQLite raises into what callers are told.
+        failed: called in the thread where a group is not committed, with what SQLite raised;
+            returns what callers are told.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class Commits:
         db: sqlite3.Connection,
         *,
         committed: Callable[[float], None],
-        explain: Callable[[sqlite3.Error], Exception],
+        failed: Callable[[sqlite3.Error], Exception],
     ) -> None:
         self._db = db
         self._committed = committed
-        self._explain = explain
+        self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self._is_closed = False
@@ -102,10 +103,11 @@ class Commits:
             self._committed(time.monotonic() - started)
         except sqlite3.Error as error:
             # Nothing of the group is in the file.
-            outcomes = [(None, self._explain(error))] * len(jobs)
+            outcomes = [(None, self._failed(error))] * len(jobs)
         finally:
             if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+                with suppress(sqlite3.Error):  # the next group fails, and tries again
+                    self._db.execute("ROLLBACK")
         self._loop.call_soon_threadsafe(_tell, jobs, outcomes)
 
 

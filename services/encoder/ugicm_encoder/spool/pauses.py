@@ -32,6 +32,7 @@ class Pauses:
         self._clock = clock
         self._lock = threading.Lock()
         self._of_epoch: dict[tuple[str, int], _Pause] = {}
+        self._of_all = -inf
 
     def check(self, key: FrameKey) -> None:
         """Refuse a frame that would overtake another one.
@@ -41,6 +42,12 @@ class Pauses:
         """
         with self._lock:
             pause = self._of_epoch.get((key.camera, key.epoch))
+            seconds = self._of_all - self._clock()
+        if seconds > 0:
+            raise Overloaded(
+                "the spool failed a moment ago, and what was refused then comes first",
+                retry_after_seconds=seconds,
+            )
         if pause is None or key.sequence < pause.sequence:
             return
         seconds = pause.until - self._clock()
@@ -64,6 +71,11 @@ class Pauses:
             self._of_epoch[epoch] = _Pause(
                 min(pause.sequence, key.sequence), max(pause.until, now + seconds)
             )
+
+    def begin_for_all(self, seconds: float) -> None:
+        """Refuse all frames for some time: any of them may be behind one that was refused."""
+        with self._lock:
+            self._of_all = self._clock() + seconds
 
     def end_in(self, seconds: float) -> None:
         """Give pauses without an end so much time from now."""

@@ -83,7 +83,7 @@ class SqliteSpool:
         self._num_dropped = self._num_damaged = 0
         self._silent_until = clock()
         self._newest_position, self._usage = self._totals()
-        self._commits = Commits(db, committed=self._publish, explain=_explain)
+        self._commits = Commits(db, committed=self._publish, failed=self._fail)
         self._opened = opened.pop_all()
 
     @classmethod
@@ -273,6 +273,12 @@ class SqliteSpool:
         self._pauses.end_in(_PAUSE_SECONDS + 2 * seconds)
         newest, usage = self._totals()
         self._loop.call_soon_threadsafe(self._announce, newest, usage)
+
+    def _fail(self, error: sqlite3.Error) -> Exception:
+        # Behind the frames of the group that failed others wait already, to overtake them.
+        self._pauses.begin_for_all(_PAUSE_SECONDS)
+        self._pauses.end_in(_PAUSE_SECONDS)
+        return _explain(error)
 
     def _announce(self, newest_position: int, usage: SpoolUsage) -> None:
         self._usage = usage
