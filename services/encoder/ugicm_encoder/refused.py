@@ -23,14 +23,10 @@ class RefusedFrames:
 
     Args:
         folder: made when the first frame comes.
-
-    Attributes:
-        num_kept: frames since the process started.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.num_kept = 0
 
     async def keep(self, frame: types_pb2.Frame, failure: types_pb2.Failure) -> None:
         """Return once the frame's files are durable.
@@ -39,7 +35,6 @@ class RefusedFrames:
             SpoolFailed: they cannot be written.
         """
         await asyncio.to_thread(self._write, frame, failure)
-        self.num_kept += 1
 
     def _write(self, frame: types_pb2.Frame, failure: types_pb2.Failure) -> None:
         key = key_from_wire(frame.key)
