@@ -15,6 +15,7 @@ from ugicm_client.pictures import Pixels
 from ugicm_client.retries import Retries
 from ugicm_client.wire import picture_to_wire
 from ugicm_servicekit.access import Access
+from ugicm_servicekit.tracing import record_frame
 from ugicm_servicekit.wire import FrameKey, key_from_wire, key_to_wire, nanoseconds_to_wire
 
 __all__ = ["CameraClient", "SentFrame"]
@@ -153,7 +154,9 @@ class CameraClient(ServiceClient):
                     if retries is not None and put_off is None:
                         retries.reset()
                     request, seconds = turn.settle(answer.request_id)
-                    yield SentFrame(key_from_wire(request.request.key), outcome, seconds)
+                    key = key_from_wire(request.request.key)
+                    record_frame("send", key, time.time_ns() - round(1e9 * seconds))
+                    yield SentFrame(key, outcome, seconds)
             finally:
                 turn.end()
                 call.cancel()
