@@ -86,6 +86,14 @@ class Clients:
         self._calls = 0
         self._clients: dict[str, _Client] = {}
 
+    def of_another_kind(self) -> Clients:
+        """Return the same limits for calls that take nothing from these."""
+        return Clients(
+            max_calls=self._max_calls,
+            max_calls_in_all=self._max_calls_in_all,
+            max_pixels=self._max_pixels,
+        )
+
     @contextmanager
     def call(self, name: str) -> Iterator[None]:
         """Let the running task make one of the client's calls.
@@ -124,6 +132,9 @@ class Shares(grpc.aio.ServerInterceptor):
     Handlers of one request are turned into handlers of a stream of one: only so can a call be
     refused, or given up, before its request has been received.
 
+    Health checks, which anybody may ask for, have shares of their own: no flood of them, and none
+    of the others, keeps out the other.
+
     Args:
         clients: whose calls are counted.
         request_seconds: how long the request of a call may take; streams of them may take for ever.
@@ -131,6 +142,7 @@ class Shares(grpc.aio.ServerInterceptor):
 
     def __init__(self, clients: Clients, *, request_seconds: float) -> None:
         self._clients = clients
+        self._probes = clients.of_another_kind()
         self._request_seconds = request_seconds
 
     async def intercept_service(
@@ -140,14 +152,15 @@ class Shares(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         """Wrap the handler of one call."""
         handler = await continuation(handler_call_details)
-        if handler is None or str(handler_call_details.method) in OPEN:
-            return handler
+        if handler is None:
+            return None
+        clients = self._probes if str(handler_call_details.method) in OPEN else self._clients
         streaming = handler.request_streaming
 
         @asynccontextmanager
         async def share(requests: Any, context: Any) -> AsyncIterator[Any]:
             call = current_call()
-            with self._clients.call(call.caller or _host(call.peer)):
+            with clients.call(call.caller or _host(call.peer)):
                 yield requests if streaming else await self._one(requests)
 
         return around(

@@ -117,6 +117,29 @@ async def test_all_calls_together_are_limited_too():
         await asyncio.gather(*calls)
 
 
+async def test_watches_of_health_have_a_share_that_keeps_out_nobody_else():
+    door = Door()
+    door.open.set()
+    async with encoding(door, ServerSettings(max_calls_per_client=1)) as running:
+        health = health_pb2_grpc.HealthStub(running.channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status
+        another = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await refused(another.read())).code() is EXHAUSTED
+        await running.stub.Encode(request())
+        watch.cancel()
+
+
+async def test_a_health_check_whose_request_never_comes_is_given_up():
+    async def nothing():
+        await asyncio.Event().wait()
+        yield b""
+
+    async with encoding(Door(), ServerSettings(request_seconds=0.1)) as running:
+        check = running.channel.stream_unary("/grpc.health.v1.Health/Check")
+        assert (await refused(check(nothing()))).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 async def test_calls_beyond_a_connections_limit_wait_at_the_client():
     door = Door()
     async with encoding(door, ServerSettings(max_calls_per_connection=1)) as running:
