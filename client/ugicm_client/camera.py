@@ -93,8 +93,9 @@ class CameraClient(ServiceClient):
             model: the encoder's default where empty.
             omit_stream: leaves the streams out of the answers.
             before_sending: awaited with each sequence before its frame is sent for the first time.
-            retries: connects again when the connection is lost, and sends again what was not
-                answered or may be accepted later; where ``None``, each frame is sent once.
+            retries: connects again when the connection is lost, or the token was withdrawn and
+                its file has another, and sends again what was not answered or may be accepted
+                later; where ``None``, each frame is sent once.
 
         Raises:
             ServiceError: the encoder does not answer, or ends the call, and there are no retries
@@ -118,6 +119,7 @@ class CameraClient(ServiceClient):
         try:
             while not outbox.is_done:
                 trouble: ServiceError | None = None
+                shown = self._token_now()
                 try:
                     async with aclosing(self._take_turn(Turn(outbox), retries)) as sent_frames:
                         async for sent in sent_frames:
@@ -125,7 +127,8 @@ class CameraClient(ServiceClient):
                 except _PutOff as put_off:
                     trouble = put_off.reason
                 except ServiceError as error:
-                    if retries is None or not _may_pass(error):
+                    has_successor = _is_for_token(error) and self._token_now() != shown
+                    if retries is None or not (_may_pass(error) or has_successor):
                         raise
                     trouble = error
                 if retries is None:
@@ -184,6 +187,10 @@ def _may_pass(error: ServiceError) -> bool:
     if isinstance(error, ServiceRefused):
         return error.status == "UNAVAILABLE" or error.retry_after_seconds is not None
     return isinstance(error, ServiceUnavailable)
+
+
+def _is_for_token(error: ServiceError) -> bool:
+    return isinstance(error, ServiceRefused) and error.status == "UNAUTHENTICATED"
 
 
 def _request(

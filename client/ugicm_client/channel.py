@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2
 from ugicm_client.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from ugicm_servicekit.access import Access
 from ugicm_servicekit.channel import open_channel
-from ugicm_servicekit.errors import BadAnswer
+from ugicm_servicekit.errors import BadAnswer, BadSettings
 
 __all__ = ["ServiceClient", "until_serving"]
 
@@ -60,7 +60,8 @@ class ServiceClient:
     ) -> None:
         self.address = address
         self._timeout_seconds = timeout_seconds
-        self._channel = open_channel(address, access=access or Access())
+        self._access = access or Access()
+        self._channel = open_channel(address, access=self._access)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,6 +89,13 @@ class ServiceClient:
             raise ServiceUnavailable(
                 f"the {self.service} at {self.address} does not serve after {seconds:g} s"
             ) from None
+
+    def _token_now(self) -> str | None:
+        """Return the token that the next call will show; None where there is none to be read."""
+        try:
+            return self._access.read_token()
+        except BadSettings:
+            return None
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:

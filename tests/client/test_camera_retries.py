@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from contextlib import nullcontext
 
 import grpc
 import pytest
@@ -14,6 +15,7 @@ from ugicm_client.camera import CameraClient
 from ugicm_client.camera_state import CameraState
 from ugicm_client.errors import BadState, ServiceRefused, ServiceUnavailable
 from ugicm_client.retries import Retries
+from ugicm_servicekit.access import Access
 from ugicm_servicekit.backoff import Backoff
 
 FULL = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -60,6 +62,45 @@ async def test_a_call_that_ends_is_made_again_with_what_was_not_answered():
     assert [request.picture.data[0] for request in encoder.requests[-2:]] == [5, 6]
     assert waits.seconds == [1, 2, 1]
     assert [type(change) for change in waits.changes] == [ServiceUnavailable, type(None)] * 2
+
+
+class GuardedEncoder(ScriptedEncoder):
+    """Knows one token, which may change while a call goes on."""
+
+    known = "old"
+
+    async def EncodeStream(self, requests, context):
+        shown = dict(context.invocation_metadata())["authorization"]
+        async for response in super().EncodeStream(requests, context):
+            if shown != f"Bearer {self.known}":
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "it was withdrawn")
+            yield response
+
+
+@pytest.mark.parametrize("handed_out", ["new", "old"])
+async def test_a_withdrawn_token_ends_a_camera_only_if_there_is_no_other(tmp_path, handed_out):
+    encoder, waits, token_file = GuardedEncoder(), Waits(), tmp_path / "token"
+    token_file.write_text("old")
+
+    async def pictures():
+        for level in range(1, 5):
+            yield flat(level)
+        await encoder.received(4)
+        encoder.known = "new"
+        token_file.write_text(handed_out)
+        yield flat(5)
+
+    sent = []
+    async with (
+        encoding(encoder) as address,
+        CameraClient(address, access=Access(token_file=token_file)) as camera,
+    ):
+        frames = camera.stream(pictures(), camera="door", epoch=9, retries=waits.retries)
+        with nullcontext() if handed_out == "new" else pytest.raises(ServiceRefused):
+            async for frame in frames:
+                sent.append(frame.key.sequence)  # noqa: PERF401 - kept where it raises
+    assert sent[:3] == [0, 1, 2]
+    assert (sent == list(range(5))) == (handed_out == "new")
 
 
 async def test_frames_that_find_no_room_are_sent_again_until_they_do():
