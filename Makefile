@@ -52,6 +52,10 @@ bench: .venv/.development ## compare speed and size with CompressAI, side by sid
 	.venv/bin/python bench
 	.venv/bin/python bench/training.py
 
+.PHONY: load
+load: .venv/.development ## load the services by a schedule (LOAD="--overload 2", LOAD=--help)
+	.venv/bin/python bench/load.py $(LOAD)
+
 .PHONY: protos
 protos: .venv/.development ## generate the stubs from protos/ugicm/v1/*.proto
 	.venv/bin/python protos/generate.py

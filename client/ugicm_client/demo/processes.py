@@ -31,6 +31,11 @@ class ServiceProcess:
         self._process = process
         self._log = log
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     async def until_serving(self) -> None:
         """Return once the service reports that it serves.
 

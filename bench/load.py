@@ -1,0 +1,380 @@
+"""Loads an encoder and a decoder, and prints what became of it.
+
+Calls are made by a schedule (open loop): a late answer delays no later call, and latency counts
+from the intended start. Caches are off unless --caches says otherwise: every picture is computed.
+Run it on a machine that does nothing else: ``make load``, or ``python bench/load.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from open_loop import Call, Rates, Record, closed_loop, open_loop
+from system import HUMAN, MACHINE, System, decode, encode, picture, running, slow_reader
+from ugicm_client.errors import ProcessError
+
+# Pictures are drawn from so many, each with a stored frame of its own.
+_NUM_PICTURES = 32
+_CALLERS = 32
+# A latency is recovered when it is at most so many times the earlier one.
+_RECOVERED = 1.5
+_WINDOW_SECONDS = 1.0
+_MIB = 2**20
+
+
+def main() -> int:
+    """Run the mode that the arguments choose; 0 where its targets were met."""
+    options = _options()
+    console = Console(width=max(110, Console().width))
+    try:
+        return asyncio.run(options.mode(options, console))
+    except ProcessError as error:
+        console.print(f"[red]{error}")
+        return 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="load", description=__doc__.splitlines()[0])
+    parser.set_defaults(mode=_steady)
+    modes = parser.add_mutually_exclusive_group()
+
+    def mode(flag: str, run: Callable[..., Awaitable[int]], text: str) -> None:
+        modes.add_argument(flag, dest="mode", action="store_const", const=run, help=text)
+
+    modes.add_argument(
+        "--overload", type=float, metavar="TIMES", help="so many times the measured capacity"
+    )
+    mode("--compare", _compare, "batching and pipelining against one call at a time")
+    mode("--hostile", _hostile, "what hostile clients do to the others' latency")
+    mode("--slow-reader", _slow_reader, "a reader that stops for a minute while cameras stream")
+    parser.add_argument("--cameras", type=int, default=4, help="that encode (default: 4)")
+    parser.add_argument("--operators", type=int, default=2, help="that decode human views (2)")
+    parser.add_argument("--pipelines", type=int, default=2, help="that decode machine views (2)")
+    parser.add_argument("--camera-rate", type=float, default=2.0, help="a second, each (2)")
+    parser.add_argument("--operator-rate", type=float, default=1.0, help="a second, each (1)")
+    parser.add_argument("--pipeline-rate", type=float, default=2.0, help="a second, each (2)")
+    parser.add_argument("--size", type=_size, default=(128, 128), help="WIDTHxHEIGHT (128x128)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of steady load (30)")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of overload (5)")
+    parser.add_argument("--stall-seconds", type=float, default=60.0, help="of the reader (60)")
+    parser.add_argument("--idle", type=int, default=1000, help="hostile connections (1000)")
+    parser.add_argument("--rounds", type=int, default=5, help="of --compare, in turns (5)")
+    parser.add_argument("--calls", type=int, default=48, help="in each round of --compare (48)")
+    parser.add_argument("--model", default="default", help="name or path (default)")
+    parser.add_argument("--caches", choices=["off", "on"], default="off", help="of the decoder")
+    parser.add_argument(
+        "--decoder", nargs="*", default=[], metavar="KEY=VALUE", help="further settings"
+    )
+    options = parser.parse_args()
+    if options.overload is not None:
+        options.mode = _overload
+    return options
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, height = map(int, text.split("x"))
+    return height, width
+
+
+@asynccontextmanager
+async def _system(options: argparse.Namespace) -> AsyncIterator[System]:
+    flags = [f"--{setting}" for setting in options.decoder]
+    if options.caches == "off":
+        flags += ["--views-cache-bytes=0", "--latents-cache-bytes=0"]
+    with tempfile.TemporaryDirectory() as folder:
+        async with running(Path(folder), model=options.model, decoder=flags) as system:
+            yield system
+
+
+async def _calls(system: System, size: tuple[int, int]) -> dict[str, Call]:
+    """Store the frames that are decoded, and return what each peer does."""
+    pictures = [picture(*size, seed) for seed in range(_NUM_PICTURES)]
+    for pixels in pictures:
+        key = system.next_key()
+        await encode(system, pixels, key)
+        system.keys.append(key)
+    turns = {name: itertools.count() for name in ("Encode", "human", "machine")}
+
+    async def encode_next() -> dict[str, float]:
+        pixels = pictures[next(turns["Encode"]) % _NUM_PICTURES]
+        spent = (await encode(system, pixels, system.next_key())).statistics
+        return {
+            "queue": spent.queue_seconds,
+            "picture": spent.picture_seconds,
+            "encode": spent.encode_seconds,
+            "delivery": spent.delivery_seconds,
+        }
+
+    def decode_next(peer, view, name):
+        async def call() -> dict[str, float]:
+            key = system.keys[next(turns[name]) % _NUM_PICTURES]
+            _, spent = await decode(system, peer, view, key=key)
+            return {
+                "queue": spent.queue_seconds,
+                "latents": spent.latents_seconds,
+                "synthesis": spent.synthesis_seconds,
+                "picture": spent.picture_seconds,
+            }
+
+        return call
+
+    return {
+        "Encode": encode_next,
+        "Decode human": decode_next("operator", HUMAN, "human"),
+        "Decode machine": decode_next("pipeline", MACHINE, "machine"),
+    }
+
+
+def _rates(options: argparse.Namespace) -> Rates:
+    return {
+        "Encode": options.cameras * options.camera_rate,
+        "Decode human": options.operators * options.operator_rate,
+        "Decode machine": options.pipelines * options.pipeline_rate,
+    }
+
+
+async def _steady(options: argparse.Namespace, console: Console) -> int:
+    async with _system(options) as system:
+        calls = await _calls(system, options.size)
+        before = system.memory()
+        record = await open_loop(calls, _rates(options), options.seconds)
+        _print(console, record, _rates(options), "steady")
+        _print_memory(console, before, system.memory())
+    return int(bool(record.errors))
+
+
+async def _overload(options: argparse.Namespace, console: Console) -> int:
+    async with _system(options) as system:
+        calls, rates = await _calls(system, options.size), _rates(options)
+        full = await closed_loop(calls, rates, options.seconds, callers=_CALLERS)
+        capacity = full.throughput
+        of_all = sum(rates.values())
+        shares = {name: rate / of_all for name, rate in rates.items()}
+        easy = {name: 0.5 * capacity * share for name, share in shares.items()}
+        hard = {name: options.overload * capacity * share for name, share in shares.items()}
+        console.print(f"capacity: {capacity:.1f} calls/s, by {_CALLERS} callers without a pause")
+        earlier = await open_loop(calls, easy, options.seconds)
+        before = system.memory()
+        _print(console, earlier, easy, "half the capacity, before")
+        record = await open_loop(calls, hard, 60 * options.minutes, seed=1)
+        _print(console, record, hard, f"{options.overload:g} times the capacity")
+        later = await open_loop(calls, easy, options.seconds, seed=2)
+        _print(console, later, easy, "half the capacity, after")
+        _print_memory(console, before, system.memory())
+    others = {code for _, code in record.errors} - {"RESOURCE_EXHAUSTED"}
+    recovery = _recovery_seconds(earlier, later)
+    console.print(f"errors other than RESOURCE_EXHAUSTED: {', '.join(others) or 'none'}")
+    console.print(f"latency is the earlier one {recovery:.0f} s after the overload's last answer")
+    return int(bool(others) or recovery == float("inf"))
+
+
+def _recovery_seconds(earlier: Record, later: Record) -> float:
+    """Return when the median latency of a window is, for every call, near the earlier one."""
+    last = int(later.duration / _WINDOW_SECONDS)
+    for window in range(last):
+        first = window * _WINDOW_SECONDS
+
+        def is_near(name: str, first: float = first) -> bool:
+            inside = [
+                seconds
+                for seconds, ended in zip(later.seconds[name], later.ended[name], strict=True)
+                if first <= ended < first + _WINDOW_SECONDS
+            ]
+            return not inside or statistics.median(inside) <= _RECOVERED * earlier.percentile(
+                name, 95
+            )
+
+        if all(is_near(name) for name in earlier.seconds):
+            return first
+    return float("inf")
+
+
+async def _hostile(options: argparse.Namespace, console: Console) -> int:
+    async with _system(options) as system:
+        calls, rates = await _calls(system, options.size), _rates(options)
+        alone = await open_loop(calls, rates, options.seconds)
+        _print(console, alone, rates, "alone")
+        before = system.memory()
+        async with AsyncExitStack() as stack:
+            for address in (system.encoder.address, system.decoder.address):
+                host, port = address.rsplit(":", 1)
+                for _ in range(options.idle // 2):
+                    _, writer = await asyncio.open_connection(host, int(port))
+                    stack.callback(writer.transport.abort)
+            nonsense = asyncio.create_task(_send_nonsense(system))
+            stack.callback(nonsense.cancel)
+            beside = await open_loop(calls, rates, options.seconds, seed=1)
+        _print(console, beside, rates, f"beside {options.idle} idle connections and nonsense")
+        flood = asyncio.create_task(_flood(system))
+        flooded = await open_loop(calls, rates, options.seconds, seed=2)
+        flood.cancel()
+        _print(console, flooded, rates, "beside one client that floods the decoder")
+        _print_memory(console, before, system.memory())
+    table = Table("others' p99 to what it is alone", "idle and nonsense", "flood")
+    worst = 0.0
+    for name in calls:
+        ratios = [
+            one.percentile(name, 99) / alone.percentile(name, 99) for one in (beside, flooded)
+        ]
+        worst = max(worst, *ratios)
+        table.add_row(name, *(f"{ratio:.2f}" for ratio in ratios))
+    console.print(table)
+    return int(worst > 1.5)
+
+
+async def _send_nonsense(system: System) -> None:
+    """Send what is no stream, one after the other, and count on being refused."""
+    record = Record()
+    for number in itertools.count():
+
+        async def call(number: int = number) -> dict[str, float]:
+            garbage = np.random.default_rng(number).bytes(10_000)
+            await decode(system, "flood", HUMAN, stream=garbage)
+            return {}
+
+        await record.make("nonsense", call, 0.0, 0.0)
+        await asyncio.sleep(0.01)
+
+
+async def _flood(system: System) -> None:
+    """Keep as many calls under way as one client may."""
+
+    async def call() -> dict[str, float]:
+        await decode(system, "flood", HUMAN, key=system.keys[0])
+        return {}
+
+    await closed_loop({"flood": call}, {"flood": 1.0}, float("inf"), callers=128)
+
+
+async def _slow_reader(options: argparse.Namespace, console: Console) -> int:
+    async with _system(options) as system:
+        calls, rates = await _calls(system, options.size), _rates(options)
+        large = (await encode(system, picture(1024, 1024, 0), None)).stream
+        before = system.memory()
+        with slow_reader(system, large, views=16) as call:
+            await call.read()
+            record = await open_loop(calls, rates, options.stall_seconds)
+            stalled = system.memory()
+            parts = 1
+            async for _ in call:
+                parts += 1
+        _print(
+            console, record, rates, f"beside a reader that stopped for {options.stall_seconds:g} s"
+        )
+        _print_memory(console, before, stalled)
+        console.print(f"then it read all {parts} parts of its answer")
+    return int(bool(record.errors))
+
+
+async def _compare(options: argparse.Namespace, console: Console) -> int:
+    table = Table("size", "call", "one at a time", "together", "ratio", "target", "the same")
+    met = True
+    async with _system(options) as system:
+        for size, target in (((128, 128), 1.5), ((512, 768), 1.1)):
+            pictures = [picture(*size, seed) for seed in range(_NUM_PICTURES)]
+            streams = [(await encode(system, pixels, None)).stream for pixels in pictures]
+            works = {
+                "Encode": [_encoding(system, pixels) for pixels in pictures],
+                "Decode": [_decoding(system, stream) for stream in streams],
+            }
+            for name, work in works.items():
+                chosen = [work[turn % len(work)] for turn in range(options.calls)]
+                alone, together, outputs = await _in_turns(chosen, options.rounds)
+                same = _agreement(*outputs)
+                ratio = statistics.median(a / b for a, b in zip(alone, together, strict=True))
+                met &= ratio >= target or name == "Encode"
+                table.add_row(
+                    f"{size[1]}x{size[0]}",
+                    name,
+                    *(
+                        f"{len(chosen) / statistics.median(each):.1f}/s"
+                        for each in (alone, together)
+                    ),
+                    f"{ratio:.2f}",
+                    f"{target:g}",
+                    same,
+                )
+    console.print(table)
+    return int(not met)
+
+
+async def _in_turns(
+    work: Sequence[Callable[[], Awaitable[bytes]]], rounds: int
+) -> tuple[list[float], list[float], tuple[list[bytes], list[bytes]]]:
+    """Return the seconds of each round of either way, and what either returned last."""
+    alone, together = [], []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        one_by_one = [await call() for call in work]
+        alone.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        at_once = await asyncio.gather(*(call() for call in work))
+        together.append(time.perf_counter() - started)
+    return alone, together, (one_by_one, list(at_once))
+
+
+def _encoding(system: System, pixels: np.ndarray) -> Callable[[], Awaitable[bytes]]:
+    async def call() -> bytes:
+        return (await encode(system, pixels, None)).stream
+
+    return call
+
+
+def _decoding(system: System, stream: bytes) -> Callable[[], Awaitable[bytes]]:
+    async def call() -> bytes:
+        return (await decode(system, "operator", HUMAN, stream=stream))[0]
+
+    return call
+
+
+def _agreement(first: list[bytes], second: list[bytes]) -> str:
+    if first == second:
+        return "every byte"
+    if list(map(len, first)) != list(map(len, second)):
+        return "no"
+    levels = max(
+        int(np.abs(np.frombuffer(a, np.uint8).astype(int) - np.frombuffer(b, np.uint8)).max())
+        for a, b in zip(first, second, strict=True)
+    )
+    return f"within {levels} levels"
+
+
+def _print(console: Console, record: Record, rates: Rates, title: str) -> None:
+    table = Table("call", "sent/s", "done/s", "p50 ms", "p95 ms", "p99 ms", "errors", title=title)
+    for name, rate in rates.items():
+        errors = ", ".join(
+            f"{number} {code}" for (call, code), number in record.errors.items() if call == name
+        )
+        table.add_row(
+            name,
+            f"{rate:.1f}",
+            f"{len(record.seconds[name]) / record.duration:.1f}",
+            *(f"{1000 * record.percentile(name, percent):.0f}" for percent in (50, 95, 99)),
+            errors or "none",
+        )
+        for (call, stage), seconds in record.stages.items():
+            if call == name:
+                values = (f"{1000 * value:.0f}" for value in np.percentile(seconds, (50, 95, 99)))
+                table.add_row(f"  {stage}", "", "", *values, "", style="dim")
+    console.print(table)
+
+
+def _print_memory(console: Console, before: dict[str, int], after: dict[str, int]) -> None:
+    for name, resident in after.items():
+        console.print(f"{name}: {before[name] / _MIB:.0f} MiB before, {resident / _MIB:.0f} after")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
