@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from ugicm_servicekit.addresses import join_address
 from ugicm_servicekit.authorisation import Authorisation
 from ugicm_servicekit.clients import Clients, Shares
+from ugicm_servicekit.durable import write_durably
 from ugicm_servicekit.errors import CallError, CannotListen, NotReady, Stopping
 from ugicm_servicekit.exposure import check_exposure, credentials_of, reflects, tell_exposure
 from ugicm_servicekit.health import Health
@@ -266,9 +266,7 @@ def _check_address(host: str, port: int) -> None:
 
 def _write_port(path: Path, port: int) -> None:
     """Write the port so that a reader sees all of it or no file."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        new.write_text(f"{port}\n")
-        new.replace(path)
+        write_durably(path, f"{port}\n".encode())
     except OSError as error:
         raise CannotListen(f"cannot write the port to {path}: {error.strerror}") from error

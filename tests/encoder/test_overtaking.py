@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.encoder.harness import key
+from ugicm.v1.types_pb2 import FrameKey
 from ugicm_encoder.overtaking import Overtaking
 from ugicm_servicekit.errors import Overloaded
 
@@ -26,6 +27,15 @@ def test_earlier_frames_and_other_cameras_do_not_wait():
     overtaking.refuse(key(5))
     overtaking.check(key(6, camera="yard"))
     overtaking.check(key(4))
+
+
+def test_a_call_with_ever_new_epochs_is_not_remembered_whole():
+    overtaking = Overtaking()
+    for epoch in range(100):
+        overtaking.refuse(FrameKey(camera="gate", epoch=epoch, sequence=5))
+    overtaking.check(FrameKey(camera="gate", epoch=0, sequence=6))
+    with pytest.raises(Overloaded):
+        overtaking.check(FrameKey(camera="gate", epoch=99, sequence=6))
 
 
 def test_a_camera_that_goes_on_with_newer_frames_is_let_in_behind_those_on_their_way():

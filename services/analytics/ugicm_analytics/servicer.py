@@ -19,6 +19,7 @@ from ugicm_analytics.watching import newest_of_each_camera
 from ugicm_analytics.wire import analyzer_to_wire, choices_from_wire, result_to_wire
 from ugicm_codec.limits import Limits
 from ugicm_servicekit.authorisation import check_item
+from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.clients import pixels_under_way
 from ugicm_servicekit.errors import BadRequest, Overloaded, Unreachable
 from ugicm_servicekit.flow import in_order
@@ -212,11 +213,12 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
 
 async def _patiently(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Wait wherever others are first: who watches can be late, but misses nothing."""
+    backoff = Backoff()
     while True:
         try:
             return await work(*args, **kwargs)
         except Overloaded as error:
-            await asyncio.sleep(error.retry_after_seconds)
+            await asyncio.sleep(backoff.next_seconds(at_least=error.retry_after_seconds))
 
 
 def _frames_request(request: pb.WatchResultsRequest) -> decoder_pb2.WatchFramesRequest:

@@ -13,6 +13,8 @@ __all__ = ["Overtaking"]
 # newer frames all the same is let in again behind them.
 _MOST_ON_THEIR_WAY = 64
 _RETRY_SECONDS = 1.0
+# A camera has one epoch, or two: of a call with ever new ones only the newest are remembered.
+_MOST_EPOCHS = 64
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Overtaking:
 
     def refuse(self, key: types_pb2.FrameKey) -> None:
         """Note that a frame was refused, and may come again."""
+        if len(self._of_epoch) == _MOST_EPOCHS:
+            del self._of_epoch[next(iter(self._of_epoch))]
         self._of_epoch.setdefault((key.camera, key.epoch), _Refused(key.sequence))
 
     def check(self, key: types_pb2.FrameKey) -> None:
