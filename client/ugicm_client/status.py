@@ -162,10 +162,12 @@ async def _cameras(address: str, access: Access, timeout_seconds: float) -> list
 
 def _scrape(address: str, timeout_seconds: float) -> dict[str, float]:
     text = _get(f"http://{address}/metrics", timeout_seconds)
-    if text is None:
+    try:
+        families = list(text_string_to_metric_families(text or ""))
+    except ValueError:  # something else answers there
         return {}
     samples = {}
-    for family in text_string_to_metric_families(text):
+    for family in families:
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
             samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
@@ -189,5 +191,5 @@ def _get(url: str, timeout_seconds: float) -> str | None:
     except urllib.error.HTTPError as error:  # not ready is an answer too
         with error:
             return error.read(_MAX_SCRAPE_BYTES).decode(errors="replace")
-    except (OSError, HTTPException, ValueError):
+    except (OSError, HTTPException, ValueError, OverflowError):  # the last for a port too large
         return None

@@ -60,6 +60,21 @@ async def test_a_running_system_is_shown(tmp_path):
     assert text.splitlines()[-2].endswith("down")
 
 
+async def test_what_is_at_the_address_of_metrics_may_be_something_else():
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n<html>another service</html>")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        page = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        where = [("--" + name, unused_address()) for name in ("encoder", "decoder", "analytics")]
+        code, text = await status(*sum(where, ()), "--decoder-metrics", page, "--json")
+    assert code == 1
+    assert [json.loads(line)["metrics"] for line in text.splitlines()] == [{}, {}, {}]
+
+
 async def test_an_address_without_a_port_is_bad_usage():
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ugicm_client", "status", "--decoder", "here"),
