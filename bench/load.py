@@ -17,17 +17,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import grpc
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from open_loop import Call, Rates, Record, closed_loop, open_loop
-from system import HUMAN, MACHINE, System, decode, encode, picture, running, slow_reader
+from system import HUMAN, MACHINE, System, decode, encode, picture, running
+from ugicm.v1 import decoder_pb2, types_pb2
 from ugicm_client.errors import ProcessError
 
 # Pictures are drawn from so many, each with a stored frame of its own.
 _NUM_PICTURES = 32
 _CALLERS = 32
+_FLOODING = 128
 # A latency is recovered when it is at most so many times the earlier one.
 _RECOVERED = 1.5
 _WINDOW_SECONDS = 1.0
@@ -249,32 +252,41 @@ async def _send_nonsense(system: System) -> None:
 
 
 async def _flood(system: System) -> None:
-    """Keep as many calls under way as one client may."""
+    """Keep many calls of one client under way; one that is refused waits as it is told to."""
+    keys = itertools.cycle(system.keys)
 
     async def call() -> dict[str, float]:
-        await decode(system, "flood", HUMAN, key=system.keys[0])
+        try:
+            await decode(system, "flood", HUMAN, key=next(keys))
+        except grpc.aio.AioRpcError as error:
+            hint = dict(error.trailing_metadata()).get("grpc-retry-pushback-ms", 0)
+            await asyncio.sleep(int(hint) / 1000)
+            raise
         return {}
 
-    await closed_loop({"flood": call}, {"flood": 1.0}, float("inf"), callers=128)
+    await closed_loop({"flood": call}, {"flood": 1.0}, float("inf"), callers=_FLOODING)
 
 
 async def _slow_reader(options: argparse.Namespace, console: Console) -> int:
     async with _system(options) as system:
         calls, rates = await _calls(system, options.size), _rates(options)
         large = (await encode(system, picture(1024, 1024, 0), None)).stream
+        # What computing such a picture takes stays with the process.
+        await decode(system, "operator", HUMAN, stream=large)
         before = system.memory()
-        with slow_reader(system, large, views=16) as call:
-            await call.read()
-            record = await open_loop(calls, rates, options.stall_seconds)
-            stalled = system.memory()
-            parts = 1
-            async for _ in call:
-                parts += 1
+        request = decoder_pb2.DecodeRequest(
+            stream=large, views=[HUMAN] * 16, format=types_pb2.PIXEL_FORMAT_RGB
+        )
+        answer = aiter(system.decoders["flood"].Decode(request))
+        await anext(answer)
+        record = await open_loop(calls, rates, options.stall_seconds)
+        stalled = system.memory()
+        num_parts = 1 + len([part async for part in answer])
         _print(
             console, record, rates, f"beside a reader that stopped for {options.stall_seconds:g} s"
         )
         _print_memory(console, before, stalled)
-        console.print(f"then it read all {parts} parts of its answer")
+        console.print(f"then it read all {num_parts} parts of its answer")
     return int(bool(record.errors))
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import numpy as np
 
 from ugicm.v1 import decoder_pb2, encoder_pb2, types_pb2
@@ -30,7 +29,6 @@ __all__ = [
     "encode",
     "picture",
     "running",
-    "slow_reader",
 ]
 
 HUMAN = types_pb2.View(preset=types_pb2.VIEW_PRESET_HUMAN)
@@ -93,19 +91,6 @@ async def running(folder: Path, *, model: str, decoder: list[str]) -> AsyncItera
                 channel = open_channel(address, access=access[name])
                 stubs[name] = stub(await stack.enter_async_context(channel))
         yield system
-
-
-@contextmanager
-def slow_reader(system: System, stream: bytes, *, views: int) -> Iterator[grpc.aio.Call]:
-    """Ask for many views of a stream, of which nobody reads any until the block says so."""
-    request = decoder_pb2.DecodeRequest(
-        stream=stream, views=[HUMAN] * views, format=types_pb2.PIXEL_FORMAT_RGB
-    )
-    call = system.decoders["flood"].Decode(request)
-    try:
-        yield call
-    finally:
-        call.cancel()
 
 
 async def encode(

@@ -240,3 +240,17 @@ async def test_a_picture_whose_call_gave_up_is_neither_analysed_nor_coded(codec)
         await first
         await encoder.stub.Encode(pb.EncodeRequest(picture=raw(picture(seed=2))))
     assert (codec.calls["analyse"], codec.calls["code"]) == (2, 2)
+
+
+async def test_who_reads_no_answers_is_read_no_further(codec):
+    async with encoding(codec, drain_seconds=0) as encoder:
+        large = picture(300, 300)
+        items = [item(number, large) for number in range(100)]
+        stalled = aiter(encoder.stub.EncodeStream(iter(items)))
+        await anext(stalled)
+        # The queue is fair: a call that ran on unread would have its turns among these.
+        for _ in range(100):
+            await encoder.stub.Encode(pb.EncodeRequest(picture=raw(picture())))
+        assert codec.calls["code"] - 100 < 50
+        answered = [answer.request_id async for answer in stalled]
+    assert answered == list(range(1, 100))
