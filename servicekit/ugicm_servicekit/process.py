@@ -30,6 +30,8 @@ _Settings = TypeVar("_Settings", bound=ServerSettings)
 
 # How long closing may take after the drain, before the process ends anyway.
 _CLOSING_SECONDS = 5.0
+# How long the last spans may take to be handed over where the process cannot wait.
+_HANDING_OVER_SECONDS = 1.0
 
 
 def run_service(
@@ -149,8 +151,10 @@ def _leave_late() -> None:
 
 
 def _leave() -> NoReturn:
-    """End the process without waiting for its threads."""
-    end_tracing()
+    """End the process without waiting for its threads, nor long for a collector of traces."""
+    handing_over = threading.Thread(target=end_tracing, daemon=True)
+    handing_over.start()
+    handing_over.join(_HANDING_OVER_SECONDS)
     logging.shutdown()
     sys.stdout.flush()
     os._exit(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import subprocess
 import sys
 
@@ -22,9 +23,11 @@ import asyncio, sys, threading, time
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.settings import ServerSettings
 from ugicm_servicekit.status import STATUS
+from ugicm_servicekit.tracing import span
 
 def work(seconds):
-    print("working", flush=True)
+    with span("beginning"):
+        print("working", flush=True)
     time.sleep(seconds)
 
 async def load(settings, server):
@@ -37,16 +40,16 @@ async def close_slowly(settings, server):
     await asyncio.to_thread(work, 600)
 
 body = {"load": load, "close": close_slowly}[sys.argv[1]]
-arguments = ["--drain-seconds", "0"]
+arguments = ["--drain-seconds", "0", *sys.argv[2:]]
 raise SystemExit(
     run_service("decoder", ServerSettings, body, services=[], table=STATUS, arguments=arguments)
 )
 """
 
 
-def start(body):
+def start(body, *flags):
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVICE, body],
+        [sys.executable, "-c", SERVICE, body, *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -60,6 +63,16 @@ def test_a_signal_while_loading_ends_the_process():
     with start("load") as process:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "told to stop while loading" in errors
+
+
+def test_a_collector_that_does_not_answer_holds_up_no_end():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with start("load", "--trace-endpoint", f"http://127.0.0.1:{port}") as process:
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=5)
     assert process.returncode == 0
     assert "told to stop while loading" in errors
 
