@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from click.testing import CliRunner
 from torchvision.models import mobilenet_v2
 
 from tests.pictures import scene
-from tests.training.runs import write_photos
+from tests.training.runs import INPUTS, write_photos
 from ugicm_codec import Codec
 from ugicm_training.checkpoints import read_checkpoint
 from ugicm_training.cli import cli
+from ugicm_training.commands.resume import check_same
+from ugicm_training.errors import DifferentInputs
 from ugicm_training.teachers.stand_in import Features, StandInRecord, stand_in_file
 
 # What is compared to the last bit has to be summed in the same order.
@@ -196,6 +199,16 @@ def test_a_run_does_not_overwrite_a_checkpoint(photos, tmp_path):
     assert result.exit_code == 2
     assert "`ugicm-train resume` goes on from it" in result.output
     assert (tmp_path / "run.pt").read_bytes() == b"precious"
+
+
+def test_a_run_goes_on_with_more_masks_of_the_same_segmenter():
+    before, more, other = (
+        replace(INPUTS, masks="photos.masks", masks_description=description)
+        for description in ("colour, 3 pictures", "colour, 6 pictures", "SAM, 6 pictures")
+    )
+    check_same(before, more, Path("run.pt"))
+    with pytest.raises(DifferentInputs, match=r"run\.pt was trained with other masks: colour then"):
+        check_same(before, other, Path("run.pt"))
 
 
 def test_a_run_does_not_go_on_with_other_pictures(photos, tmp_path):

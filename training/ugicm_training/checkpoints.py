@@ -32,7 +32,6 @@ _UNREADABLE = (
     RuntimeError,
     TypeError,
     ValueError,
-    pickle.UnpicklingError,
 )
 
 
@@ -172,6 +171,9 @@ def parse_checkpoint(data: bytes, name: str) -> Checkpoint:
             record=state["record"],
             base=state["base"],
         )
+    except pickle.UnpicklingError as error:
+        # PyTorch's own message advises to run what the file holds.
+        raise BadCheckpoint(f"{name} is no checkpoint of plain tensors") from error
     except _UNREADABLE as error:
         raise BadCheckpoint(f"{name} is no checkpoint: {_reason(error)}") from error
 

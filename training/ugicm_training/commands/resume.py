@@ -12,7 +12,7 @@ from ugicm_training.commands.sitting import Sitting, sitting_options
 from ugicm_training.data import Storage
 from ugicm_training.errors import DifferentInputs
 
-__all__ = ["resume"]
+__all__ = ["check_same", "resume"]
 
 
 @click.command()
@@ -45,18 +45,28 @@ def resume(
         teacher=teacher or before.teacher,
         masks=masks or old_masks,
     )
-    _check_same(before, opened.inputs, checkpoint)
+    check_same(before, opened.inputs, checkpoint)
     sitting.train(fabric, start, opened, checkpoint)
 
 
-def _check_same(before: Inputs, now: Inputs, checkpoint: Path) -> None:
+def check_same(before: Inputs, now: Inputs, checkpoint: Path) -> None:
+    """Let a run go on with what it was trained with, wherever that is now.
+
+    Raises:
+        DifferentInputs: the pictures, the teacher or the segmenter are others.
+    """
     for what, old, new in (
         ("pictures", before.digest, now.digest),
         ("teacher", before.teacher_description, now.teacher_description),
-        ("masks", before.masks_description, now.masks_description),
+        ("masks", _segmenter(before), _segmenter(now)),
     ):
         if old != new:
             raise DifferentInputs(
                 f"{checkpoint} was trained with other {what}: {old or 'none'} then, "
                 f"{new or 'none'} now"
             )
+
+
+def _segmenter(inputs: Inputs) -> str | None:
+    # Not of how many pictures: those that were missing may have been segmented since.
+    return inputs.masks_description and inputs.masks_description.rpartition(", ")[0]
