@@ -164,6 +164,13 @@ def test_the_page_shows_every_picture_and_keeps_what_stood_there(out):
             assert min(image.size) > 300
 
 
+def test_the_page_says_how_it_is_made_again(found):
+    words = found["command"].split()
+    assert words[:3] == ["ugicm-evaluate", "report", "default"]
+    for option, value in (("--name", "small"), ("--qualities", "0,70"), ("--draws", "200")):
+        assert words[words.index(option) + 1] == value
+
+
 def test_no_folder_of_this_machine_is_written(out, data):
     written = [path.read_text() for path in (out / "models.md", out / "results" / "small.json")]
     assert not any(str(data.parent) in text or str(out.parent) in text for text in written)
