@@ -13,6 +13,9 @@ from tests.fake_codec import FakeCodec, FakeModel, picture
 from ugicm.v1 import types_pb2 as types
 from ugicm_codec import Limits
 from ugicm_codec.errors import CorruptStream
+from ugicm_decoder.renderer import Renderer
+from ugicm_servicekit.batching import BatchLimits
+from ugicm_servicekit.clients import Clients
 from ugicm_servicekit.models import load_models
 
 
@@ -151,6 +154,29 @@ async def test_a_call_that_gives_up_takes_its_picture_out_of_the_batch(tmp_path,
         await decoder.decode(stream=streams[2])
     assert codec.calls["decode_latents"] == 2
     assert sum(map(len, codec.batches)) == 2
+
+
+async def test_a_flood_inside_does_not_push_another_client_back(codec):
+    done: list[str] = []
+    limits = BatchLimits(max_items=9, max_pixels=2**20, delay_seconds=0)
+    renderer = Renderer(
+        threads=1, max_queued=0, limits=limits, latents_cache_bytes=0, views_cache_bytes=0
+    )
+    clients = Clients(max_calls=99, max_calls_in_all=99, max_pixels=99)
+
+    async def work(name):
+        with clients.call(name):
+            await renderer.in_thread(lambda: (codec.encode(picture()), done.append(name)))
+
+    codec.go_on.clear()
+    tasks = []
+    for name in ("flood", "flood", "flood", "flood", "other"):
+        tasks.append(asyncio.create_task(work(name)))
+        await asyncio.sleep(0)
+    codec.go_on.set()
+    await asyncio.gather(*tasks)
+    renderer.close()
+    assert done.index("other") <= 2
 
 
 @pytest.mark.slow

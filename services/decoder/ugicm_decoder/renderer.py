@@ -17,8 +17,10 @@ from ugicm_decoder.cache import Cache
 from ugicm_decoder.metrics import BATCH_VIEWS
 from ugicm_servicekit.admission import Admission
 from ugicm_servicekit.batching import Batcher, BatchLimits
+from ugicm_servicekit.clients import client_name
 from ugicm_servicekit.pictures import Pixels
 from ugicm_servicekit.stages import stage
+from ugicm_servicekit.turns import Turns
 
 if TYPE_CHECKING:
     from ugicm_codec import Codec, Latents
@@ -102,6 +104,7 @@ class Renderer:
         self._admission = Admission(
             places=_BATCHES_UNDER_WAY * limits.max_items, max_queued=max_queued, name="decoding"
         )
+        self._turns = Turns(threads)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoding")
         self._batcher = Batcher(
             _synthesise, limits=limits, name="synthesis", begun=BATCH_VIEWS.observe
@@ -180,10 +183,13 @@ class Renderer:
     async def in_thread(self, function: Callable[[], _Value]) -> _Value:
         """Return what ``function`` returns, called with the caller's context variables.
 
-        A caller that is cancelled before a thread is free takes its work back.
+        Clients take turns. A caller that is cancelled before a thread is free takes its work back.
         """
-        run = contextvars.copy_context().run
-        return await asyncio.wrap_future(self._executor.submit(run, function))
+        loop, turns = asyncio.get_running_loop(), self._turns
+        await turns.acquire(client_name())
+        future = self._executor.submit(contextvars.copy_context().run, function)
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(turns.release))
+        return await asyncio.wrap_future(future)
 
     def close(self) -> None:
         """Wait for the work that runs, and free the threads."""
