@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import grpc
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +31,6 @@ from ugicm_client.errors import ProcessError
 # Pictures are drawn from so many, each with a stored frame of its own.
 _NUM_PICTURES = 32
 _CALLERS = 32
-_FLOODING = 128
 # A latency is recovered when it is at most so many times the earlier one.
 _RECOVERED = 1.5
 _WINDOW_SECONDS = 1.0
@@ -220,9 +220,8 @@ async def _hostile(options: argparse.Namespace, console: Console) -> int:
             stack.callback(nonsense.cancel)
             beside = await open_loop(calls, rates, options.seconds, seed=1)
         _print(console, beside, rates, f"beside {options.idle} idle connections and nonsense")
-        flood = asyncio.create_task(_flood(system))
-        flooded = await open_loop(calls, rates, options.seconds, seed=2)
-        flood.cancel()
+        async with _flood(system):
+            flooded = await open_loop(calls, rates, options.seconds, seed=2)
         _print(console, flooded, rates, "beside one client that floods the decoder")
         _print_memory(console, before, system.memory())
     table = Table("others' p99 to what it is alone", "idle and nonsense", "flood")
@@ -251,20 +250,18 @@ async def _send_nonsense(system: System) -> None:
         await asyncio.sleep(0.01)
 
 
-async def _flood(system: System) -> None:
-    """Keep many calls of one client under way; one that is refused waits as it is told to."""
-    keys = itertools.cycle(system.keys)
-
-    async def call() -> dict[str, float]:
-        try:
-            await decode(system, "flood", HUMAN, key=next(keys))
-        except grpc.aio.AioRpcError as error:
-            hint = dict(error.trailing_metadata()).get("grpc-retry-pushback-ms", 0)
-            await asyncio.sleep(int(hint) / 1000)
-            raise
-        return {}
-
-    await closed_loop({"flood": call}, {"flood": 1.0}, float("inf"), callers=_FLOODING)
+@asynccontextmanager
+async def _flood(system: System) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(Path(__file__).with_name("flood.py"))),
+        *(system.decoder.address, str(_NUM_PICTURES)),
+        env={**os.environ, "UGICM_TOKEN": system.flood_token},
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def _slow_reader(options: argparse.Namespace, console: Console) -> int:

@@ -46,11 +46,13 @@ class System:
     Attributes:
         encoders: a stub for each peer, by name.
         decoders: a stub for each peer, by name.
+        flood_token: of the peer that floods.
         keys: of the frames that are stored, for whoever decodes.
     """
 
     encoder: ServiceProcess
     decoder: ServiceProcess
+    flood_token: str = field(repr=False)
     encoders: dict[str, EncoderServiceStub] = field(default_factory=dict)
     decoders: dict[str, DecoderServiceStub] = field(default_factory=dict)
     keys: list[types_pb2.FrameKey] = field(default_factory=list)
@@ -82,7 +84,7 @@ async def running(folder: Path, *, model: str, decoder: list[str]) -> AsyncItera
             started("encoder", upstream, log=folder / "encoder.log")
         )
         await asyncio.gather(to.until_serving(), by.until_serving())
-        system = System(by, to)
+        system = System(by, to, access["flood"].token or "")
         for name in (*PEERS, "flood"):
             for address, stub, stubs in (
                 (by.address, EncoderServiceStub, system.encoders),
