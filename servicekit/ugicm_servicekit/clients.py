@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -33,41 +33,68 @@ class _Client:
     pixels: int = 0
 
 
-_client: contextvars.ContextVar[_Client | None] = contextvars.ContextVar(
-    "ugicm_client", default=None
-)
+@dataclass(eq=False)
+class _Holding:
+    """Pixels that one call has under way."""
+
+    pixels: int
+
+
+@dataclass
+class _Call:
+    """One of a client's calls, and what it has under way."""
+
+    client: _Client
+    holdings: set[_Holding] = field(default_factory=set)
+
+    def hold(self, pixels: int) -> _Holding:
+        holding = _Holding(pixels)
+        self.holdings.add(holding)
+        self.client.pixels += pixels
+        return holding
+
+    def give_back(self, *holdings: _Holding) -> None:
+        """Give back what was not given back before."""
+        for holding in self.holdings.intersection(holdings):
+            self.holdings.remove(holding)
+            self.client.pixels -= holding.pixels
+
+
+_call: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("ugicm_call", default=None)
 
 
 def client_name() -> str:
     """Return the client that the running task works for: its token's name, or else its host."""
-    client = _client.get()
-    return "" if client is None else client.name
+    call = _call.get()
+    return "" if call is None else call.client.name
 
 
 @contextmanager
 def pixels_under_way(pixels: int) -> Iterator[None]:
-    """Count ``pixels`` on the running call's client while they are worked on.
+    """Count ``pixels`` on the running call's client while they are worked on, or kept for it.
 
-    A picture beyond the limit passes where it is the client's only one.
+    A picture beyond the limit passes where it is the client's only one. The call's end gives back
+    what it still has: answers that nobody took need not be looked for.
 
     Raises:
         Overloaded: the client has too many under way already.
     """
-    client = _client.get()
-    if client is None:
+    call = _call.get()
+    if call is None:
         yield
         return
+    client = call.client
     if client.pixels and client.pixels + pixels > client.max_pixels:
         raise Overloaded(
             f"{client.name} has {client.pixels} pixels under way, {pixels} more exceed "
             f"{client.max_pixels}",
             retry_after_seconds=_RETRY_SECONDS,
         )
-    client.pixels += pixels
+    holding = call.hold(pixels)
     try:
         yield
     finally:
-        client.pixels -= pixels
+        call.give_back(holding)
 
 
 class Clients:
@@ -114,12 +141,13 @@ class Clients:
             )
         client.calls += 1
         self._calls += 1
-        before = _client.get()
-        _client.set(client)
+        call, before = _Call(client), _call.get()
+        _call.set(call)
         try:
             yield
         finally:
-            _client.set(before)
+            _call.set(before)
+            call.give_back(*call.holdings)
             client.calls -= 1
             self._calls -= 1
             if not client.calls:

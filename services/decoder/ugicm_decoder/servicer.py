@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from ugicm_decoder.store import FrameRecord, FrameStore, Gap, PutOutcome
 from ugicm_decoder.watching import Read, Watched, read_every, read_newest, watch
 from ugicm_servicekit.authorisation import check_item
 from ugicm_servicekit.clients import pixels_under_way
-from ugicm_servicekit.errors import BadRequest
+from ugicm_servicekit.errors import BadRequest, Overloaded
 from ugicm_servicekit.flow import in_order
 from ugicm_servicekit.logs import about_frame
 from ugicm_servicekit.models import Models
@@ -45,11 +45,15 @@ _READ_OF_MODE: Mapping[int, Read] = {
 
 @dataclass(frozen=True)
 class _Begun:
-    """A request that is answered so far: its source, and its first picture."""
+    """A request whose first picture is rendered.
 
-    start: decoder_pb2.DecodeStart
-    rendering: Rendering
-    first: Rendered
+    Attributes:
+        parts: the answer.
+        share: what the client has under way of it, until its last part is sent.
+    """
+
+    parts: AsyncGenerator[decoder_pb2.DecodeResponse]
+    share: ExitStack
 
 
 class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
@@ -101,26 +105,36 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         self, request: decoder_pb2.DecodeRequest, context: Any
     ) -> AsyncIterator[decoder_pb2.DecodeResponse]:
         # Nothing is sent before the first picture: clients repeat calls that fail until then.
-        async with aclosing(_parts(await self._begin(request))) as parts:
-            async for part in parts:
-                yield part
+        begun = await self._begin(request)
+        with begun.share:
+            async with aclosing(begun.parts) as parts:
+                async for part in parts:
+                    yield part
 
     async def DecodeStream(
         self, request_iterator: AsyncIterator[decoder_pb2.DecodeStreamRequest], context: Any
     ) -> AsyncIterator[decoder_pb2.DecodeStreamResponse]:
         # Items are worked on ahead up to their first picture; the others wait for the reader.
         items = in_order(
-            request_iterator, self._begin_item, ahead=self._decode_ahead, stopping=self._stopping
+            request_iterator, self._begin_ahead, ahead=self._decode_ahead, stopping=self._stopping
         )
         async with aclosing(items):
-            async for number, begun in items:
+            async for item, ahead in items:
+                number = item.request_id
+                # A task of its own, as it would have had: what it logs is about its frame.
+                begun = (
+                    await asyncio.create_task(self._begin_item(item)) if ahead is None else ahead
+                )
                 if isinstance(begun, types_pb2.Failure):
                     yield decoder_pb2.DecodeStreamResponse(request_id=number, failure=begun)
                     continue
                 try:
-                    async with aclosing(_parts(begun)) as parts:
-                        async for part in parts:
-                            yield decoder_pb2.DecodeStreamResponse(request_id=number, response=part)
+                    with begun.share:
+                        async with aclosing(begun.parts) as parts:
+                            async for part in parts:
+                                yield decoder_pb2.DecodeStreamResponse(
+                                    request_id=number, response=part
+                                )
                 except Exception as error:  # noqa: BLE001 - the outermost layer of an item
                     failure = failure_of(error, DECODER_STATUS, method="DecodeStream")
                     yield decoder_pb2.DecodeStreamResponse(request_id=number, failure=failure)
@@ -206,11 +220,26 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
             metrics.INGESTED_BYTES.inc(len(frame.stream))
         return outcome, self._models.decodes(frame.info.latents_id)
 
+    async def _begin_ahead(
+        self, item: decoder_pb2.DecodeStreamRequest
+    ) -> tuple[decoder_pb2.DecodeStreamRequest, _Begun | types_pb2.Failure | None]:
+        """Begin an item before its turn; None: there is no room for more than the items before it.
+
+        It fails for lack of room in its turn only: a stream must not be refused for what it has
+        itself under way, and an item that waited for room here could keep it from those before it.
+        """
+        try:
+            return item, await self._begin(item.request)
+        except Overloaded:
+            return item, None
+        except Exception as error:  # noqa: BLE001 - the outermost layer of an item
+            return item, failure_of(error, DECODER_STATUS, method="DecodeStream")
+
     async def _begin_item(
         self, item: decoder_pb2.DecodeStreamRequest
-    ) -> tuple[int, _Begun | types_pb2.Failure]:
+    ) -> _Begun | types_pb2.Failure:
         work = self._begin(item.request)
-        return item.request_id, await or_failure(work, DECODER_STATUS, method="DecodeStream")
+        return await or_failure(work, DECODER_STATUS, method="DecodeStream")
 
     async def _begin(self, request: decoder_pb2.DecodeRequest) -> _Begun:
         check_item(request)
@@ -229,8 +258,10 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         start.model_sha256 = codec.model.sha256
         source = Source(codec, stream, start.info.height * start.info.width)
         rendering = Rendering(self._renderer, source, order)
-        with pixels_under_way(source.pixels):
-            return _Begun(start, rendering, await rendering.first())
+        with ExitStack() as share:
+            share.enter_context(pixels_under_way(source.pixels))
+            parts = _parts(start, rendering, await rendering.first())
+            return _Begun(parts, share.pop_all())
 
     async def _source(
         self, request: decoder_pb2.DecodeRequest
@@ -284,15 +315,18 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         )
 
 
-async def _parts(begun: _Begun) -> AsyncGenerator[decoder_pb2.DecodeResponse]:
-    yield decoder_pb2.DecodeResponse(start=begun.start)
-    for part in _picture_parts(begun.first, begun.rendering.order):
+async def _parts(
+    start: decoder_pb2.DecodeStart, rendering: Rendering, picture: Rendered
+) -> AsyncGenerator[decoder_pb2.DecodeResponse]:
+    yield decoder_pb2.DecodeResponse(start=start)
+    for part in _picture_parts(picture, rendering.order):
         yield part
-    async with aclosing(begun.rendering.others()) as others:
+    async with aclosing(rendering.others()) as others:
+        # Under the name of the first, so that this one is not kept to the end.
         async for picture in others:
-            for part in _picture_parts(picture, begun.rendering.order):
+            for part in _picture_parts(picture, rendering.order):
                 yield part
-    times = begun.rendering.times
+    times = rendering.times
     yield decoder_pb2.DecodeResponse(
         statistics=decoder_pb2.DecodeStatistics(
             queue_seconds=times.queue,
