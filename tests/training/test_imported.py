@@ -100,7 +100,7 @@ def test_our_decode_and_our_streams_are_compressai_s(which, calibrated, request,
         # Weights in half precision: a latent between two integers may fall on the other side.
         difference = np.abs(decoded - grey(expected["x_hat"]))
         assert np.mean(difference > 1.0) < 0.01
-        assert difference.mean() < 0.05
+        assert difference.mean() < 0.1
 
 
 def test_every_view_of_an_imported_model_is_the_human_view(network, tmp_path):

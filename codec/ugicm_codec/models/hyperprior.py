@@ -124,7 +124,9 @@ class HyperpriorModel:
         bottom, right = -height % LATENT_STRIDE, -width % LATENT_STRIDE
         if bottom or right:
             pictures = np.pad(pictures, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
-        whole = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+        # PyTorch warns of arrays that are not writable, such as Pillow's.
+        ours = np.require(pictures, requirements=("C", "W"))
+        whole = torch.from_numpy(ours).permute(0, 3, 1, 2)
         h, w = whole.shape[2] // LATENT_STRIDE, whole.shape[3] // LATENT_STRIDE
         channels = self.gain.shape[1]
         out = torch.empty((len(pictures), channels, h, w), device=self.device)
