@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.threads import one_thread
 from ugicm_codec import Codec
+
+__all__ = ["codec", "one_thread", "tiny"]
 
 TINY = Path(__file__).parents[1] / "golden" / "v1" / "tiny.safetensors"
 
@@ -17,12 +20,3 @@ def tiny():
 @pytest.fixture(scope="session")
 def codec(tiny):
     return Codec.load(tiny, precision=torch.float32)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Compute on one thread: small pictures gain nothing from more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

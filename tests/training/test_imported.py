@@ -9,6 +9,7 @@ from compressai.models.google import FactorizedPrior, MeanScaleHyperprior, Scale
 from torch.nn import functional
 
 from tests.pictures import scene
+from tests.threads import one_thread
 from ugicm_codec import Codec
 from ugicm_training.checkpoints import Inputs
 from ugicm_training.cli import main
@@ -22,6 +23,9 @@ from ugicm_training.imported import (
 from ugicm_training.pretrained import load_start
 from ugicm_training.recipes import retrofit
 from ugicm_training.starting import first_checkpoint
+
+# A network trained here is the same however many threads there are.
+__all__ = ["one_thread"]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +104,7 @@ def test_our_decode_and_our_streams_are_compressai_s(which, calibrated, request,
         # Weights in half precision: a latent between two integers may fall on the other side.
         difference = np.abs(decoded - grey(expected["x_hat"]))
         assert np.mean(difference > 1.0) < 0.01
-        assert difference.mean() < 0.1
+        assert difference.mean() < 0.05
 
 
 def test_every_view_of_an_imported_model_is_the_human_view(network, tmp_path):
