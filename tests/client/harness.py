@@ -24,8 +24,9 @@ class ScriptedEncoder(encoder_pb2_grpc.EncoderServiceServicer):
         requests: what it was asked, in order.
         ends_after: how many pictures of a stream it answers before it ends the call.
         unavailable: why it does not answer single pictures.
-        hitches: what comes in the way of a sequence, first things first: "end" ends the call, and a
-            status is the item's failure, with a hint when to try again.
+        hitches: what comes in the way of a sequence, first things first: "end" ends the call,
+            "end behind all" does so when the camera has nothing left to send, and a status is the
+            item's failure, with a hint when to try again.
     """
 
     def __init__(self, failures=(), ends_after=None, hitches=()):
@@ -60,7 +61,12 @@ class ScriptedEncoder(encoder_pb2_grpc.EncoderServiceServicer):
             hitches = self.hitches.get(item.request.key.sequence)
             if hitches:
                 hitch = hitches.pop(0)
-                if hitch == "end":
+                if hitch == "end behind all":
+                    # Behind what the camera still writes: a call that ends while a request is
+                    # being written does not tell the camera why.
+                    async for _ in requests:
+                        pass
+                if hitch in ("end", "end behind all"):
                     await context.abort(grpc.StatusCode.UNAVAILABLE, "it is stopping")
                 response.failure.code = hitch.value[0]
                 response.failure.message = "not now"

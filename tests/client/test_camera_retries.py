@@ -181,7 +181,7 @@ def levels(encoder):
 
 
 async def test_the_command_says_that_it_lost_the_encoder_and_that_it_is_back(folder, capsys):
-    encoder = ScriptedEncoder(hitches={1: ["end"]})
+    encoder = ScriptedEncoder(hitches={1: ["end behind all"]})
     async with encoding(encoder) as address:
         assert await run("camera", folder, "--server", address) == 0
     out, err = capsys.readouterr()

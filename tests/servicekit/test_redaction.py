@@ -8,9 +8,8 @@ import pytest
 
 from ugicm_servicekit.logs import LogFormat, LogLevel, configure_logging
 from ugicm_servicekit.redaction import redact
-from ugicm_servicekit.tokens import new_token
 
-TOKEN = new_token()
+TOKEN = "ugicm_" + "Ab1-_xYz" * 5 + "Cd2"
 
 
 @pytest.mark.parametrize(
