@@ -4,7 +4,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-RUNTIME := protos codec servicekit services/encoder services/decoder services/analytics client
+RUNTIME := protos codec servicekit analyzers services/encoder services/decoder services/analytics client
 DEVELOPMENT := torchvision_cpu training evaluation
 TOOLS := constriction hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout ruff \
 	trustme types-grpcio types-grpcio-health-checking types-grpcio-reflection types-protobuf

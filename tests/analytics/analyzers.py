@@ -6,7 +6,7 @@ import asyncio
 import threading
 from contextlib import contextmanager
 
-from ugicm_analytics.analyzer import (
+from ugicm_analyzers.protocol import (
     AnalyzerInfo,
     Box,
     Classification,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ugicm_analyzers.errors import UnknownAnalyzer
+
 from ugicm_analytics.errors import AnalyticsError
 from ugicm_analytics.status import ANALYTICS_STATUS
 from ugicm_codec.errors import CodecError
@@ -11,4 +13,6 @@ from ugicm_servicekit.status import leaves
 
 def test_every_error_a_handler_can_raise_has_a_status():
     expected = leaves(CodecError) | leaves(CallError) | leaves(AnalyticsError)
+    # That a weight is missing stops the start, and no call.
+    expected |= {UnknownAnalyzer}
     assert set(ANALYTICS_STATUS) == expected

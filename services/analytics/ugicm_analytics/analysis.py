@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ugicm_analytics.analyzer import Analyzer, AnalyzerInfo, Findings
+from ugicm_analyzers.protocol import Analyzer, AnalyzerInfo, Findings
+
 from ugicm_servicekit.pictures import Pixels
 from ugicm_servicekit.stages import stage
 

@@ -1,9 +1,6 @@
 """What analytics refuses.
 
 AnalyticsError
-  + AnalyzerError           an analyzer cannot do what it was asked for
-      x UnknownAnalyzer      no analyzer of that name is loaded
-      x AnalyzerUnavailable  what the analyzer is made of is missing here
   x ResultsNotKept          this server has no store of results
   + DecoderError            the decoder gave no picture
       x FrameNotFound        it has no such frame
@@ -20,8 +17,6 @@ from __future__ import annotations
 
 __all__ = [
     "AnalyticsError",
-    "AnalyzerError",
-    "AnalyzerUnavailable",
     "DecoderDenied",
     "DecoderError",
     "DecoderExhausted",
@@ -32,24 +27,11 @@ __all__ = [
     "RequestRefused",
     "ResultsNotKept",
     "StreamDamaged",
-    "UnknownAnalyzer",
 ]
 
 
 class AnalyticsError(Exception):
     """The root of everything analytics refuses."""
-
-
-class AnalyzerError(AnalyticsError):
-    """An analyzer cannot do what it was asked for."""
-
-
-class UnknownAnalyzer(AnalyzerError):
-    """No analyzer of that name is loaded."""
-
-
-class AnalyzerUnavailable(AnalyzerError):
-    """What the analyzer is made of is missing here; the message says what to do."""
 
 
 class ResultsNotKept(AnalyticsError):

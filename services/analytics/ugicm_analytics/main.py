@@ -6,18 +6,19 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 import cv2
+from ugicm_analyzers.errors import AnalyzerError, UnknownAnalyzer
+from ugicm_analyzers.protocol import Analyzer
+from ugicm_analyzers.registry import load_analyzers
 
 from ugicm.v1 import analytics_pb2, analytics_pb2_grpc
-from ugicm_analytics.analyzer import Analyzer
 from ugicm_analytics.decoder import Decoder
-from ugicm_analytics.errors import AnalyticsError
-from ugicm_analytics.registry import load_analyzers
 from ugicm_analytics.servicer import AnalyticsServicer
 from ugicm_analytics.settings import AnalyticsSettings
 from ugicm_analytics.status import ANALYTICS_STATUS
 from ugicm_servicekit.access import access_of
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.checks import reached
+from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.readiness import Severity
 from ugicm_servicekit.server import Server
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _load_and_serve,
         services=[SERVICE],
         table=ANALYTICS_STATUS,
-        start_errors=(AnalyticsError,),
+        start_errors=(AnalyzerError,),
         arguments=arguments,
     )
 
@@ -76,5 +77,8 @@ async def serve(
 async def _load_and_serve(settings: AnalyticsSettings, server: Server) -> None:
     # Pictures are analyzed side by side; OpenCV's own threads on top would only compete.
     cv2.setNumThreads(1)
-    analyzers = await asyncio.to_thread(load_analyzers, settings.analyzers)
+    try:
+        analyzers = await asyncio.to_thread(load_analyzers, settings.analyzers)
+    except UnknownAnalyzer as error:
+        raise BadSettings([str(error)]) from error
     await serve(settings, server, analyzers)

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import aclosing
 from typing import Any, ParamSpec, TypeVar
 
+from ugicm_analyzers.protocol import Analyzer
+
 from ugicm.v1 import analytics_pb2 as pb
 from ugicm.v1 import analytics_pb2_grpc, decoder_pb2, types_pb2
 from ugicm_analytics.analysis import Choice, Outcome, run_analyzers
-from ugicm_analytics.analyzer import Analyzer
 from ugicm_analytics.decoder import DecodedPicture, Decoder
 from ugicm_analytics.errors import ResultsNotKept
 from ugicm_analytics.status import ANALYTICS_STATUS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grpc
+from ugicm_analyzers.errors import UnknownAnalyzer
 
 from ugicm_analytics import errors
 from ugicm_servicekit.status import STATUS, StatusTable
@@ -11,8 +12,7 @@ __all__ = ["ANALYTICS_STATUS"]
 
 ANALYTICS_STATUS: StatusTable = {
     **STATUS,
-    errors.UnknownAnalyzer: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.AnalyzerUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
+    UnknownAnalyzer: grpc.StatusCode.INVALID_ARGUMENT,
     errors.ResultsNotKept: grpc.StatusCode.UNIMPLEMENTED,
     errors.FrameNotFound: grpc.StatusCode.NOT_FOUND,
     errors.RequestRefused: grpc.StatusCode.INVALID_ARGUMENT,

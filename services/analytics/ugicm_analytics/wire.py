@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ugicm_analyzers.errors import UnknownAnalyzer
+from ugicm_analyzers.protocol import Analyzer, AnalyzerInfo, Detection, Findings, Task
+
 from ugicm.v1 import analytics_pb2 as pb
 from ugicm_analytics.analysis import Choice, Outcome
-from ugicm_analytics.analyzer import Analyzer, AnalyzerInfo, Detection, Findings, Task
-from ugicm_analytics.errors import UnknownAnalyzer
 from ugicm_analytics.status import ANALYTICS_STATUS
 from ugicm_servicekit.errors import BadRequest
 from ugicm_servicekit.status import failure_of

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from ugicm_analytics.analyzer import Findings
-from ugicm_analytics.registry import load_analyzers
+from ugicm_analyzers.protocol import Findings
+from ugicm_analyzers.registry import load_analyzers
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-
-from ugicm_analytics.analyzer import Box, Detection
-from ugicm_analytics.embedded.windows import detections_from_windows, shrink
+from ugicm_analyzers.embedded.windows import detections_from_windows, shrink
+from ugicm_analyzers.protocol import Box, Detection
 
 
 def detections(windows, scores, *, scale=1.0, size=(100, 100)):

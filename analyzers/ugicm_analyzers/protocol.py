@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from ugicm_servicekit.pictures import Pixels
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "Analyzer",
@@ -17,9 +18,14 @@ __all__ = [
     "Detection",
     "Findings",
     "Mask",
+    "Pixels",
     "Segment",
     "Task",
 ]
+
+
+# (H, W, 3), RGB.
+Pixels: TypeAlias = NDArray[np.uint8]
 
 
 class Task(enum.Enum):

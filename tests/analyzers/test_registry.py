@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from ugicm_analyzers.errors import UnknownAnalyzer
+from ugicm_analyzers.registry import ANALYZERS, load_analyzers
 
-from ugicm_analytics.registry import ANALYZERS, load_analyzers
 from ugicm_analytics.settings import AnalyticsSettings
-from ugicm_servicekit.errors import BadSettings
 
 
 def test_every_analyzer_has_the_name_it_is_registered_by():
@@ -20,7 +20,7 @@ def test_analyzers_come_in_the_order_of_their_names():
 
 
 def test_an_unknown_name_is_answered_by_those_that_exist():
-    with pytest.raises(BadSettings, match="'dogs'; there are faces, people"):
+    with pytest.raises(UnknownAnalyzer, match="'dogs'; there are faces, people"):
         load_analyzers(["faces", "dogs"])
 
 

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ugicm_analytics.analyzer import Box, Detection
-from ugicm_servicekit.pictures import Pixels
+from ugicm_analyzers.protocol import Box, Detection, Pixels
 
 __all__ = ["detections_from_windows", "shrink"]
 

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ugicm_analytics.analyzer import AnalyzerInfo, Findings, Task
-from ugicm_analytics.embedded.windows import detections_from_windows, shrink
-from ugicm_analytics.errors import AnalyzerUnavailable
-from ugicm_servicekit.pictures import Pixels
+from ugicm_analyzers.embedded.windows import detections_from_windows, shrink
+from ugicm_analyzers.errors import AnalyzerUnavailable
+from ugicm_analyzers.protocol import AnalyzerInfo, Findings, Pixels, Task
 
 __all__ = ["FaceDetector"]
 

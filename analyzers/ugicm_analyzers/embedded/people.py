@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ugicm_analytics.analyzer import AnalyzerInfo, Findings, Task
-from ugicm_analytics.embedded.windows import detections_from_windows, shrink
-from ugicm_servicekit.pictures import Pixels
+from ugicm_analyzers.embedded.windows import detections_from_windows, shrink
+from ugicm_analyzers.protocol import AnalyzerInfo, Findings, Pixels, Task
 
 __all__ = ["PeopleDetector"]
 

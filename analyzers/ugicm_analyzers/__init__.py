@@ -1,0 +1,1 @@
+"""Detectors, classifiers and segmenters behind one protocol."""
