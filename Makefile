@@ -6,7 +6,7 @@
 
 RUNTIME := protos codec servicekit analyzers services/encoder services/decoder services/analytics client
 DEVELOPMENT := torchvision_cpu training evaluation
-TOOLS := constriction hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout ruff \
+TOOLS := constriction hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout pytest-xdist ruff \
 	trustme types-grpcio types-grpcio-health-checking types-grpcio-reflection types-protobuf
 
 manifests = constraints.txt $(1:%=%/pyproject.toml)
@@ -27,8 +27,8 @@ demo: .venv/.runtime ## stream photos through the three services (PHOTOS=folder 
 	.venv/bin/ugicm demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 .PHONY: test
-test: .venv/.development ## run every test
-	.venv/bin/python -m pytest
+test: .venv/.development ## run every test, two files at a time (WORKERS=1: one)
+	.venv/bin/python -m pytest --numprocesses $(or $(WORKERS),2) --dist loadfile
 
 .PHONY: check
 check: .venv/.development ## lint, format, types, layers, stub drift
