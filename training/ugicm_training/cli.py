@@ -11,6 +11,7 @@ from ugicm_codec.errors import CodecError
 from ugicm_training.commands.check import check
 from ugicm_training.commands.export import export
 from ugicm_training.commands.import_ import import_
+from ugicm_training.commands.join import join_
 from ugicm_training.commands.masks import masks
 from ugicm_training.commands.pack import pack, unpack
 from ugicm_training.commands.resume import resume
@@ -20,7 +21,7 @@ from ugicm_training.errors import TrainingError
 
 __all__ = ["main"]
 
-_COMMANDS = (run, resume, teacher, masks, export, check, import_, pack, unpack)
+_COMMANDS = (run, resume, teacher, masks, export, join_, check, import_, pack, unpack)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -9,6 +9,7 @@ TrainingError
   + DifferentInputs    a run would go on with other pictures, another teacher or other masks
   + Diverged           the loss is no number any more
   + BadStart           a model file that cannot be trained further
+  + EndsDiffer         two model files cannot be joined into one
   + ForeignCheckpoint  a checkpoint of a kind that is not imported
   + UnknownTeacher     a specification names no teacher
   + MissingWeights     a teacher's weights are not where they were said to be
@@ -31,6 +32,7 @@ __all__ = [
     "DifferentInputs",
     "Diverged",
     "EmptyDataset",
+    "EndsDiffer",
     "ForeignCheckpoint",
     "MissingMasks",
     "MissingPackage",
@@ -60,6 +62,10 @@ class BadCheckpoint(TrainingError):
 
 class BadStart(TrainingError):
     """The model file cannot be trained further."""
+
+
+class EndsDiffer(TrainingError):
+    """Two model files have not come from one start, and cannot be joined."""
 
 
 class ForeignCheckpoint(TrainingError):
