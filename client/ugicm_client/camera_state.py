@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from ugicm_client.errors import BadState
 from ugicm_servicekit.durable import make_folder_durably, write_durably
+from ugicm_servicekit.locking import held
 
 __all__ = ["CameraState", "Progress"]
 
@@ -75,7 +75,9 @@ class CameraState:
         """
         path = path.resolve()
         make_folder_durably(path.parent)
-        with _locked(path):
+        # A file of its own: the state is replaced, and a lock would stay with the replaced one.
+        lock = path.with_name(f".{path.name}.lock")
+        with held(lock, taken=BadState(f"another process sends as the camera of {path}")):
             state = cls(path, _begin(_read(path), path, camera, source), clock)
             try:
                 yield state
@@ -137,15 +139,3 @@ _TYPES = {name: type(value) for name, value in asdict(Progress("", "", 0)).items
 def _write(path: Path, progress: Progress) -> None:
     """Replace the file durably: whoever reads it, at any moment, reads a whole one."""
     write_durably(path, json.dumps(asdict(progress), indent=2).encode())
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes away: they would use the same sequences."""
-    # A file of its own: the state is replaced, and a lock would stay with the replaced one.
-    with path.with_name(f".{path.name}.lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BadState(f"another process sends as the camera of {path}") from error
-        yield

@@ -14,6 +14,7 @@ ServicekitError
   + StartError         ends the process before it serves
       x BadSettings      settings are unknown or out of range
       x CannotListen     the address is taken, foreign or not allowed, or cannot be told
+      x DatabaseUnusable a file is no database of the kind, a newer one, or another process has it
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ __all__ = [
     "BadSettings",
     "CallError",
     "CannotListen",
+    "DatabaseUnusable",
     "NotPermitted",
     "NotReady",
     "Overloaded",
@@ -108,3 +110,7 @@ class BadSettings(StartError):
 
 class CannotListen(StartError):
     """The address is taken, foreign or not allowed, or cannot be told."""
+
+
+class DatabaseUnusable(StartError):
+    """A file holds something else, comes from a newer version, or another process has it."""

@@ -21,8 +21,8 @@ from ugicm_decoder.store import (
     PutOutcome,
     SqliteFrameStore,
     StoreLimits,
-    group_commit,
 )
+from ugicm_servicekit.sqlite import GroupCommit
 
 AT_ONCE = StoreLimits(retry_seconds=0)
 
@@ -63,13 +63,13 @@ async def test_frames_of_all_cameras_that_come_together_share_few_commits(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups = []
-    commit = group_commit.GroupCommit._commit
+    commit = GroupCommit._commit
 
     def counted(self, writes):
         groups.append(len(writes))
         return commit(self, writes)
 
-    monkeypatch.setattr(group_commit.GroupCommit, "_commit", counted)
+    monkeypatch.setattr(GroupCommit, "_commit", counted)
     store = await SqliteFrameStore.open(path)
     frames = [frame(camera, n) for n in range(200) for camera in ("gate", "yard")]
     assert set(await put_all(store, *frames)) == {PutOutcome.STORED}
@@ -77,19 +77,6 @@ async def test_frames_of_all_cameras_that_come_together_share_few_commits(
     assert sum(groups) == 400
     assert len(groups) <= 40
     assert max(groups) <= 256
-
-
-async def test_a_group_ends_when_its_bytes_are_many(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group_commit, "_GROUP_BYTES", 1)
-    store = await SqliteFrameStore.open(path)
-    calls = []
-    monkeypatch.setattr(store._room, "measure", calls.append, raising=True)
-    monkeypatch.setattr(store._room, "take", lambda *_, **__: None)
-    await put_all(store, *(frame(sequence=n) for n in range(10)))
-    await store.close()
-    assert len(calls) == 10
 
 
 async def test_frames_are_stored_in_the_order_they_came(store: SqliteFrameStore) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from ugicm_decoder.store import (
     PutOutcome,
     SqliteFrameStore,
     connections,
-    schema,
 )
+from ugicm_decoder.store.schema import SCHEMA
+from ugicm_servicekit.sqlite import space
 
 STORES = Path(__file__).parent / "stores"
 FRAMES = [thing for thing in GOLDEN if isinstance(thing, Frame)]
@@ -55,14 +57,14 @@ async def test_a_store_of_every_release_opens_with_all_it_held(golden: Path, pat
     assert await store.put(frame(sequence=10)) is PutOutcome.STORED
     assert store.newest_position == len(GOLDEN) + 1
     await store.close()
-    assert ask(path, "PRAGMA user_version") == len(schema._MIGRATIONS)
+    assert ask(path, "PRAGMA user_version") == SCHEMA.version
 
 
 async def test_a_migrated_store_can_give_space_back_as_a_new_one_can(path: Path) -> None:
     shutil.copy(STORES / "v1.sqlite", path)
     assert ask(path, "PRAGMA auto_vacuum") == 0
     await (await SqliteFrameStore.open(path)).close()
-    assert ask(path, "PRAGMA auto_vacuum") == connections._INCREMENTAL
+    assert ask(path, "PRAGMA auto_vacuum") == space._INCREMENTAL
     assert ask(path, "PRAGMA integrity_check") == "ok"
 
 
@@ -71,7 +73,7 @@ async def test_a_disk_too_full_to_rewrite_a_store_leaves_it_as_large_and_usable(
 ) -> None:
     shutil.copy(STORES / "v1.sqlite", path)
     full = shutil._ntuple_diskusage(10**6, 10**6 - 1000, 1000)
-    monkeypatch.setattr(connections.shutil, "disk_usage", lambda _: full)
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: full)
     store = await SqliteFrameStore.open(path, disk_free=lambda _: 10**9)
     assert await store.put(frame(sequence=10)) is PutOutcome.STORED
     await store.close()
@@ -93,22 +95,24 @@ async def test_a_further_migration_keeps_the_frames(
     old = await SqliteFrameStore.open(path)
     await old.put(frame())
     await old.close()
-    before = len(schema._MIGRATIONS)
+    before = SCHEMA.version
     further = ("ALTER TABLE camera ADD COLUMN note TEXT",)
-    monkeypatch.setattr(schema, "_MIGRATIONS", (*schema._MIGRATIONS, further))
+    migrations = (*SCHEMA.migrations, further)
+    monkeypatch.setattr(connections, "SCHEMA", replace(SCHEMA, migrations=migrations))
     new = await SqliteFrameStore.open(path)
     assert await new.get(frame().key) == frame()
     await new.close()
     assert ask(path, "PRAGMA user_version") == before + 1
 
 
-@pytest.mark.parametrize("step", range(len(schema._MIGRATIONS) + 1))
+@pytest.mark.parametrize("step", range(SCHEMA.version + 1))
 async def test_a_migration_that_fails_leaves_the_file_at_the_version_before(
     path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     broken = ("CREATE TABLE half (done)", "ALTER TABLE nothing ADD COLUMN note TEXT")
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "_MIGRATIONS", (*schema._MIGRATIONS[:step], broken))
+        migrations = (*SCHEMA.migrations[:step], broken)
+        patch.setattr(connections, "SCHEMA", replace(SCHEMA, migrations=migrations))
         with pytest.raises(StoreUnusable, match="nothing"):
             await SqliteFrameStore.open(path)
     assert ask(path, "PRAGMA user_version") == step

@@ -27,9 +27,10 @@ from ugicm_decoder.store import (
     queries,
     removals,
 )
-from ugicm_decoder.store.connections import open_writer, transaction
+from ugicm_decoder.store.connections import open_writer
+from ugicm_decoder.store.retention import Retention
 from ugicm_decoder.store.room import Room
-from ugicm_decoder.store.upkeep import Upkeep
+from ugicm_servicekit.sqlite import Space, transaction
 from ugicm_servicekit.wire import FrameKey
 
 LIMITS = StoreLimits(
@@ -69,7 +70,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.opened = ExitStack()
         self.db = open_writer(path, self.opened)
         self.room = Room(path, LIMITS, lambda: self.disk_free)
-        self.upkeep = Upkeep(self.db, path, LIMITS, self.room, lambda: self.now_ns)
+        space = Space(self.db, path)
+        self.retention = Retention(self.db, space, LIMITS, self.room, lambda: self.now_ns)
 
     def teardown(self) -> None:
         self.opened.close()
@@ -125,7 +127,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def retain(self) -> None:
-        while self.upkeep.do_part():
+        while self.retention.do_part():
             pass
         old = self.now_ns - 100 * 10**9
         self.told = [told for told in self.told if told[2] >= old]

@@ -26,12 +26,14 @@ from ugicm_decoder.store import (
     SqliteFrameStore,
     StoreLimits,
     inserts,
-    upkeep,
+    retention,
 )
-from ugicm_decoder.store.connections import open_writer, transaction, wal_path
+from ugicm_decoder.store.connections import open_writer
+from ugicm_decoder.store.retention import Retention
 from ugicm_decoder.store.room import Room
-from ugicm_decoder.store.upkeep import Upkeep
 from ugicm_decoder.watching import read_every, watch
+from ugicm_servicekit.sqlite import Space, space, transaction
+from ugicm_servicekit.sqlite.connections import wal_path
 
 MIB = 2**20
 
@@ -228,13 +230,13 @@ async def test_a_watch_tells_of_a_frame_that_goes_before_its_bytes_are_read(
 def test_one_step_is_bounded_in_frames_and_in_bytes(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "_STEP_FRAMES", 50)
-    monkeypatch.setattr(upkeep, "_STEP_BYTES", 100_000)
+    monkeypatch.setattr(retention, "_STEP_FRAMES", 50)
+    monkeypatch.setattr(retention, "_STEP_BYTES", 100_000)
     limits = StoreLimits(retention_camera_bytes=1, min_free_bytes=0)
     with ExitStack() as resources:
         db = open_writer(path, resources)
         room = Room(path, limits, lambda: 10**12)
-        work = Upkeep(db, path, limits, room, lambda: NOW_NS)
+        work = Retention(db, Space(db, path), limits, room, lambda: NOW_NS)
 
         def removed_by_one_step(*frames: Frame) -> int:
             with transaction(db, "IMMEDIATE"):
@@ -256,13 +258,13 @@ def test_one_step_is_bounded_in_frames_and_in_bytes(
 def test_one_step_gives_many_pages_back_at_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "_SPARE_PAGES", 100)
-    monkeypatch.setattr(upkeep, "_STEP_PAGES", 60)
+    monkeypatch.setattr(space, "_SPARE_PAGES", 100)
+    monkeypatch.setattr(space, "_STEP_PAGES", 60)
     limits = StoreLimits(retention_camera_bytes=1, min_free_bytes=0)
     with ExitStack() as resources:
         db = open_writer(path, resources)
         room = Room(path, limits, lambda: 10**12)
-        work = Upkeep(db, path, limits, room, lambda: NOW_NS)
+        work = Retention(db, Space(db, path), limits, room, lambda: NOW_NS)
         with transaction(db, "IMMEDIATE"):
             room.measure(db)
             inserts.insert_frame(db, frame(stream=bytes(200 * 4096)), NOW_NS, room)
@@ -287,7 +289,7 @@ async def test_freed_space_is_given_back_beyond_what_new_frames_take_soon(
     min_free_bytes: int,
     most_pages: int,
 ) -> None:
-    monkeypatch.setattr(upkeep, "_SPARE_PAGES", 150)
+    monkeypatch.setattr(space, "_SPARE_PAGES", 150)
     page = 4096
     async with opened(path, clock) as store:
         streams = [frame(sequence=number, stream=bytes(100 * page)) for number in range(6)]
@@ -307,7 +309,7 @@ async def test_freed_space_is_given_back_beyond_what_new_frames_take_soon(
 async def test_the_log_is_cut_once_the_reader_that_held_it_up_is_gone(
     path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "_MOST_LOG_BYTES", MIB)
+    monkeypatch.setattr(space, "_MOST_LOG_BYTES", MIB)
     async with opened(path, clock) as store:
         await store.put(frame(sequence=0))
         with closing(sqlite3.connect(path, isolation_level=None)) as slow:
@@ -336,8 +338,8 @@ async def test_upkeep_that_fails_is_logged_once_and_goes_on_later(
             raise sqlite3.OperationalError("disk I/O error")
         return select(*_, **__)
 
-    select = upkeep.select_beyond_bytes
-    monkeypatch.setattr(upkeep, "select_beyond_bytes", failing)
+    select = retention.select_beyond_bytes
+    monkeypatch.setattr(retention, "select_beyond_bytes", failing)
     async with opened(path, clock, retention_camera_bytes=1) as store:
         await store.put(frame())
         await left(store)

@@ -15,13 +15,13 @@ from ugicm_decoder.servicer import DecoderServicer
 from ugicm_decoder.settings import DecoderSettings
 from ugicm_decoder.status import DECODER_STATUS
 from ugicm_decoder.store import FrameStore, SqliteFrameStore
-from ugicm_decoder.store.connections import file_bytes
 from ugicm_servicekit.checks import checked
 from ugicm_servicekit.models import Models, load_models
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.readiness import Problem, Severity
 from ugicm_servicekit.reloading import reloading
 from ugicm_servicekit.server import Server
+from ugicm_servicekit.sqlite import database_bytes
 
 __all__ = ["SERVICE", "main", "serve"]
 
@@ -67,7 +67,7 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
             stopping=server.stopping,
         )
         server.add(decoder_pb2_grpc.add_DecoderServiceServicer_to_server, servicer)
-        metrics.STORE_BYTES.set_function(lambda: file_bytes(settings.store))
+        metrics.STORE_BYTES.set_function(lambda: database_bytes(settings.store))
         metrics.STORE_FREE_BYTES.set_function(lambda: disk_usage(settings.store.parent).free)
         async with checked(server.readiness, "store", partial(_problem_of, store)):
             await server.serve()

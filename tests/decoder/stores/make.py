@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT))
 
 from tests.decoder.store_frames import GOLDEN, NOW_NS, change  # noqa: E402
-from ugicm_decoder.store import Frame, SqliteFrameStore, schema  # noqa: E402
+from ugicm_decoder.store import Frame, SqliteFrameStore  # noqa: E402
+from ugicm_decoder.store.schema import SCHEMA  # noqa: E402
 
 ID = bytes.fromhex("68e19808a9c10aae")
 
@@ -31,7 +32,7 @@ async def make(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    golden = Path(__file__).with_name(f"v{len(schema._MIGRATIONS)}.sqlite")
+    golden = Path(__file__).with_name(f"v{SCHEMA.version}.sqlite")
     if golden.exists():
         sys.exit(f"{golden} is there already, and is never edited")
     asyncio.run(make(golden))

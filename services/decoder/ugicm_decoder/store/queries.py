@@ -9,7 +9,6 @@ from hashlib import sha256
 from typing import Any
 
 from ugicm_decoder.errors import FrameDamaged, FrameNotFound
-from ugicm_decoder.store.connections import is_damage
 from ugicm_decoder.store.inserts import removed_gap
 from ugicm_decoder.store.interface import (
     CameraSummary,
@@ -29,6 +28,7 @@ from ugicm_decoder.store.rows import (
     signed,
     unsigned,
 )
+from ugicm_servicekit.sqlite import is_damage
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = [

@@ -1,19 +1,14 @@
-"""The frame store's tables, and how older files become current ones."""
+"""The frame store's tables, version by version."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
+from ugicm_servicekit.sqlite import Schema
 
-from ugicm_decoder.errors import StoreUnusable
+__all__ = ["SCHEMA"]
 
-__all__ = ["check", "migrate"]
-
-# "UGFS" in ASCII: tells a frame store from any other SQLite file.
+# "UGFS" in ASCII.
 _APPLICATION_ID = 0x55474653
 
-# Migration n takes a file from version n to n + 1. Append only: files of every release exist.
-#
 # Unsigned 64-bit epochs and sequences are stored less 2^63, which SQLite's signed integers keep in
 # order. Positions number frames and gaps together in the order of their commits and are never used
 # twice, so that a cursor stays true when older frames are deleted: the gap that stands for them
@@ -61,6 +56,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             UNIQUE (camera, epoch, first_sequence, last_sequence)
         )
         """,
+        "INSERT INTO store VALUES (randomblob(8), 0)",
     ),
     # For retention: gaps of removed frames (reason 2) grow, and are looked up by key; the rest is
     # found by age. A reader of the newest frames need not look at all others.
@@ -94,43 +90,4 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
-
-def check(db: sqlite3.Connection) -> None:
-    """Refuse a file that is not ours to change, and leave it as it is.
-
-    Raises:
-        StoreUnusable: the file holds something else, or comes from a newer version.
-    """
-    version = _pragma(db, "user_version")
-    if not (_is_empty(db) if version == 0 else _is_frame_store(db)):
-        raise StoreUnusable("the file is an SQLite database, but not a frame store")
-    if version > len(_MIGRATIONS):
-        raise StoreUnusable(
-            f"this decoder knows frame stores up to version {len(_MIGRATIONS)}, got {version}"
-        )
-
-
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring a checked file to the current version, each step in a transaction of its own."""
-    version = _pragma(db, "user_version")
-    for step, statements in enumerate(_MIGRATIONS[version:], start=version):
-        db.execute("BEGIN IMMEDIATE")
-        for statement in statements:
-            db.execute(statement)
-        if step == 0:
-            db.execute("INSERT INTO store VALUES (?, 0)", (os.urandom(8),))
-            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {step + 1}")
-        db.execute("COMMIT")
-
-
-def _pragma(db: sqlite3.Connection, name: str) -> int:
-    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
-
-
-def _is_empty(db: sqlite3.Connection) -> bool:
-    return db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
-
-
-def _is_frame_store(db: sqlite3.Connection) -> bool:
-    return _pragma(db, "application_id") == _APPLICATION_ID
+SCHEMA = Schema("frame store", _APPLICATION_ID, _MIGRATIONS)

@@ -8,18 +8,14 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from typing import TypeVar
 
-from ugicm_decoder.errors import FrameDamaged, StoreError, StoreUnusable
-from ugicm_decoder.metrics import DAMAGED_FRAMES
+from ugicm_decoder.errors import FrameDamaged, StoreError, StoreFailed, StoreUnusable
+from ugicm_decoder.metrics import COMMIT_WRITES, DAMAGED_FRAMES
 from ugicm_decoder.store import inserts, queries
-from ugicm_decoder.store.connections import open_reader, open_writer, transaction, typed
-from ugicm_decoder.store.group_commit import GroupCommit
+from ugicm_decoder.store.connections import open_writer, typed
 from ugicm_decoder.store.interface import (
     CameraSummary,
     Events,
@@ -31,15 +27,23 @@ from ugicm_decoder.store.interface import (
     PutOutcome,
 )
 from ugicm_decoder.store.limits import StoreLimits
+from ugicm_decoder.store.retention import Retention
 from ugicm_decoder.store.room import Room
-from ugicm_decoder.store.upkeep import Upkeep
+from ugicm_servicekit.errors import DatabaseUnusable
+from ugicm_servicekit.sqlite import (
+    Commit,
+    GroupCommit,
+    Readers,
+    Space,
+    Upkeep,
+    is_damage,
+    open_reader,
+)
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = ["SqliteFrameStore"]
 
 _log = logging.getLogger(__name__)
-
-_Result = TypeVar("_Result")
 
 _NUM_READERS = 2
 
@@ -65,19 +69,21 @@ class SqliteFrameStore:
         self._clock_ns = clock_ns
         self._loop = asyncio.get_running_loop()
         self._opened = opened
-        self._idle_readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
-        for reader in readers:
-            self._idle_readers.put(reader)
-        self._reading = ThreadPoolExecutor(len(readers), thread_name_prefix="frame-reader")
+        self._writer = writer
+        self._readers = Readers(readers, name="frame-reader", failed=typed)
         self._id = queries.store_id(writer)
         self._newest_position = queries.newest_position(writer)
         self._grown = asyncio.Event()
         self._room = Room(path, limits, disk_free)
+        retention = Retention(writer, Space(writer, path), limits, self._room, clock_ns)
         self._writes = GroupCommit(
             writer,
-            room=self._room,
-            upkeep=Upkeep(writer, path, limits, self._room, clock_ns),
+            name="frame-writer",
+            failed=self._refusal,
+            closed=lambda: StoreFailed("the frame store is closed"),
+            begun=lambda: self._room.measure(writer),
             committed=self._committed,
+            upkeep=Upkeep(retention.do_part, what="frame store"),
         )
 
     @classmethod
@@ -104,7 +110,7 @@ class SqliteFrameStore:
             try:
                 writer = await asyncio.to_thread(open_writer, path, opened)
                 readers = [open_reader(path, opened) for _ in range(_NUM_READERS)]
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, sqlite3.Error, DatabaseUnusable) as error:
                 raise StoreUnusable(f"cannot open the frame store {path}: {error}") from error
             return cls(
                 path,
@@ -146,7 +152,7 @@ class SqliteFrameStore:
     async def get(self, key: FrameKey) -> Frame:
         """Return a frame whose bytes are those that were put; where they are not, say so to all."""
         try:
-            return await self._read(lambda db: queries.select_frame(db, key))
+            return await self._readers.run(lambda db: queries.select_frame(db, key))
         except FrameDamaged:
             DAMAGED_FRAMES.inc()
             await self._report_damage(key)
@@ -154,21 +160,25 @@ class SqliteFrameStore:
 
     async def cameras(self, *, after: str, limit: int) -> list[CameraSummary]:
         """Return the cameras whose names follow ``after``, by name."""
-        return await self._read(lambda db: queries.select_cameras(db, after, limit))
+        return await self._readers.run(lambda db: queries.select_cameras(db, after, limit))
 
     async def frames(
         self, query: FrameQuery, *, after: FrameKey | None, limit: int
     ) -> list[FrameRecord]:
         """Return the frames that follow ``after`` in the order of the query."""
-        return await self._read(lambda db: queries.select_frames(db, query, after, limit))
+        return await self._readers.run(lambda db: queries.select_frames(db, query, after, limit))
 
     async def events(self, position: int, *, cameras: Sequence[str], limit: int) -> Events:
         """Return what was stored behind ``position``; of all cameras where none is named."""
-        return await self._read(lambda db: queries.select_events(db, position, cameras, limit))
+        return await self._readers.run(
+            lambda db: queries.select_events(db, position, cameras, limit)
+        )
 
     async def newest_frames(self, position: int, *, cameras: Sequence[str]) -> Events:
         """Return, of each camera, the last frame stored, where that is behind ``position``."""
-        return await self._read(lambda db: queries.select_newest_frames(db, position, cameras))
+        return await self._readers.run(
+            lambda db: queries.select_newest_frames(db, position, cameras)
+        )
 
     async def wait_beyond(self, position: int) -> None:
         """Return once something is stored behind ``position``."""
@@ -178,7 +188,7 @@ class SqliteFrameStore:
     async def close(self) -> None:
         """Finish what is under way, and release the store."""
         await self._writes.close()
-        await asyncio.to_thread(self._reading.shutdown)
+        await self._readers.close()
         self._opened.close()
 
     async def _report_damage(self, key: FrameKey) -> None:
@@ -188,25 +198,20 @@ class SqliteFrameStore:
         except StoreError as error:
             _log.warning("cannot record that frame %s is damaged: %s", key, error)
 
-    def _committed(self, db: sqlite3.Connection) -> None:
-        self._loop.call_soon_threadsafe(self._announce, queries.newest_position(db))
+    def _committed(self, commit: Commit) -> None:
+        if commit.num_changes:
+            COMMIT_WRITES.observe(commit.num_writes)
+        position = queries.newest_position(self._writer)
+        self._loop.call_soon_threadsafe(self._announce, position)
+
+    def _refusal(self, failure: sqlite3.Error | OSError) -> StoreError:
+        if isinstance(failure, sqlite3.Error) and is_damage(failure):
+            # Not StoreDamaged: senders would take what they send for damaged, and send it no more.
+            return StoreFailed(f"the frame store is damaged, and takes nothing: {failure}")
+        return self._room.refuse_all(f"the frame store cannot write: {failure}")
 
     def _announce(self, position: int) -> None:
         if position > self._newest_position:
             self._newest_position = position
             self._grown.set()
             self._grown = asyncio.Event()
-
-    async def _read(self, select: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        return await self._loop.run_in_executor(self._reading, self._select, select)
-
-    def _select(self, select: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        reader = self._idle_readers.get()
-        try:
-            # One transaction, so that several statements see one state.
-            with transaction(reader, "DEFERRED"):
-                return select(reader)
-        except sqlite3.Error as error:
-            raise typed(error) from error
-        finally:
-            self._idle_readers.put(reader)

@@ -1,18 +1,14 @@
-"""The spool's tables, and how older files become current ones."""
+"""The spool's tables, version by version."""
 
 from __future__ import annotations
 
-import sqlite3
+from ugicm_servicekit.sqlite import Schema
 
-from ugicm_encoder.errors import SpoolUnusable
+__all__ = ["SCHEMA"]
 
-__all__ = ["check", "migrate"]
-
-# "UGSP" in ASCII: tells a spool from any other SQLite file.
+# "UGSP" in ASCII.
 _APPLICATION_ID = 0x55475350
 
-# Migration n takes a file from version n to n + 1. Append only: files of every release exist.
-#
 # Unsigned 64-bit epochs and sequences are stored less 2^63, which SQLite's signed integers keep in
 # order. Positions number what was accepted in the order of acceptance; a gap keeps the position of
 # the first frame that it stands for.
@@ -66,37 +62,4 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
-
-def check(db: sqlite3.Connection) -> None:
-    """Refuse a file that is not ours to change, and leave it as it is.
-
-    Raises:
-        SpoolUnusable: the file holds something else, or comes from a newer version.
-    """
-    version = _pragma(db, "user_version")
-    if version == 0:
-        is_ours = db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
-    else:
-        is_ours = _pragma(db, "application_id") == _APPLICATION_ID
-    if not is_ours:
-        raise SpoolUnusable("the file is an SQLite database, but not a spool")
-    if version > len(_MIGRATIONS):
-        raise SpoolUnusable(
-            f"this encoder knows spools up to version {len(_MIGRATIONS)}, got {version}"
-        )
-
-
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring a checked file to the current version, each step in a transaction of its own."""
-    version = _pragma(db, "user_version")
-    for step, statements in enumerate(_MIGRATIONS[version:], start=version):
-        db.execute("BEGIN IMMEDIATE")
-        for statement in statements:
-            db.execute(statement)
-        db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {step + 1}")
-        db.execute("COMMIT")
-
-
-def _pragma(db: sqlite3.Connection, name: str) -> int:
-    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
+SCHEMA = Schema("spool", _APPLICATION_ID, _MIGRATIONS)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import shutil
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from ugicm.v1 import decoder_pb2, types_pb2
@@ -22,7 +20,6 @@ from ugicm_encoder.errors import (
     SpoolUnusable,
 )
 from ugicm_encoder.spool import statements
-from ugicm_encoder.spool.commits import Commits
 from ugicm_encoder.spool.interface import (
     Acceptance,
     Pending,
@@ -31,9 +28,16 @@ from ugicm_encoder.spool.interface import (
     SpoolUsage,
 )
 from ugicm_encoder.spool.pauses import Pauses
-from ugicm_encoder.spool.schema import check, migrate
-from ugicm_servicekit.durable import make_folder_durably
-from ugicm_servicekit.errors import Overloaded
+from ugicm_encoder.spool.schema import SCHEMA
+from ugicm_servicekit.errors import DatabaseUnusable, Overloaded
+from ugicm_servicekit.sqlite import (
+    Commit,
+    GroupCommit,
+    GroupLimits,
+    Readers,
+    open_reader,
+    open_writer,
+)
 from ugicm_servicekit.wire import FrameKey, key_from_wire
 
 __all__ = ["SqliteSpool"]
@@ -74,8 +78,7 @@ class SqliteSpool:
         self._loop = asyncio.get_running_loop()
         self._grown = asyncio.Event()
         self._pauses = Pauses(clock)
-        self._reader = reader
-        self._reading = threading.Lock()
+        self._readers = Readers([reader], name="spool-reader", failed=_explain)
         # The rest is the commit thread's.
         self._db = db
         # Items up to here are on their way: whether the decoder has them is not known.
@@ -83,7 +86,15 @@ class SqliteSpool:
         self._num_dropped = self._num_damaged = 0
         self._silent_until = clock()
         self._newest_position, self._usage = self._totals()
-        self._commits = Commits(db, committed=self._publish, failed=self._fail)
+        # While one group is being written the next one gathers, so nobody waits for company.
+        self._writes = GroupCommit(
+            db,
+            name="spool-writer",
+            failed=self._fail,
+            closed=lambda: SpoolFailed("the spool is closed"),
+            limits=GroupLimits(quiet_seconds=0),
+            committed=self._publish,
+        )
         self._opened = opened.pop_all()
 
     @classmethod
@@ -126,7 +137,7 @@ class SqliteSpool:
                     free_bytes=free_bytes or (lambda: shutil.disk_usage(folder).free),
                     clock=clock,
                 )
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, sqlite3.Error, DatabaseUnusable) as error:
                 raise SpoolUnusable(f"cannot open the spool {folder}: {error}") from error
 
     @property
@@ -137,12 +148,12 @@ class SqliteSpool:
     async def recognise(self, key: FrameKey, digest: bytes) -> bool:
         """Tell, before the work of coding, whether a frame was accepted earlier."""
         # Beside the commits: what is known or refused need not wait for the disk.
-        return await asyncio.to_thread(self._look_up, key, digest)
+        return await self._readers.run(lambda db: self._recognise(db, key, digest))
 
     async def put(self, frame: types_pb2.Frame, digest: bytes) -> Acceptance:
         """Return once the frame is durable, or was so before."""
         self._pauses.check(key_from_wire(frame.key))
-        return await self._commits.run(lambda db: self._put(db, frame, digest))
+        return await self._writes.run(lambda db: self._put(db, frame, digest))
 
     async def pause(self, key: FrameKey, seconds: float) -> None:
         """Refuse this frame and later ones of its epoch for a while."""
@@ -150,11 +161,11 @@ class SqliteSpool:
 
     async def pending(self, after: int, limit: int) -> Pending:
         """Return what waits behind a position, in order; none of it is dropped until removed."""
-        return await self._commits.run(lambda db: self._pending(db, after, limit))
+        return await self._writes.run(lambda db: self._pending(db, after, limit))
 
     async def remove(self, positions: Sequence[int]) -> None:
         """Let go of what the decoder has; it stays known as accepted."""
-        await self._commits.run(lambda db: statements.delete_items(db, positions))
+        await self._writes.run(lambda db: statements.delete_items(db, positions))
 
     async def wait_beyond(self, position: int) -> None:
         """Return once something was accepted behind ``position``."""
@@ -163,15 +174,9 @@ class SqliteSpool:
 
     async def close(self) -> None:
         """Finish what is under way, and release the spool."""
-        await self._commits.close()
+        await self._writes.close()
+        await self._readers.close()
         self._opened.close()
-
-    def _look_up(self, key: FrameKey, digest: bytes) -> bool:
-        with self._reading:
-            try:
-                return self._recognise(self._reader, key, digest)
-            except sqlite3.Error as error:
-                raise _explain(error) from error
 
     def _recognise(self, db: sqlite3.Connection, key: FrameKey, digest: bytes) -> bool:
         mark = statements.find_mark(db, key)
@@ -207,11 +212,14 @@ class SqliteSpool:
             raise FrameTooLarge(
                 f"the spool takes at most {self._max_bytes} bytes, the frame alone has {num_bytes}"
             )
+        dropped = []
         while (shortage := self._shortage(db, num_bytes)) is not None:
             oldest = statements.oldest_frame(db, after=self._held)
             if self._when_full is SpoolFull.REFUSE or oldest is None:
-                raise _full(shortage, _PAUSE_SECONDS)
+                raise _full(shortage, _PAUSE_SECONDS)  # what was dropped in vain comes back
             statements.replace_by_gap(db, oldest, types_pb2.GAP_REASON_SPOOL_FULL, self._held)
+            dropped.append((oldest, shortage))
+        for oldest, shortage in dropped:
             self._num_dropped += 1
             self._tell_of_dropping(oldest, shortage)
 
@@ -268,13 +276,13 @@ class SqliteSpool:
         newest, num_items, num_bytes = statements.totals(self._db)
         return newest, SpoolUsage(num_items, num_bytes, self._num_dropped, self._num_damaged)
 
-    def _publish(self, seconds: float) -> None:
+    def _publish(self, commit: Commit) -> None:
         # Cameras are told now. What they sent before is in the pipeline, behind one more commit.
-        self._pauses.end_in(_PAUSE_SECONDS + 2 * seconds)
+        self._pauses.end_in(_PAUSE_SECONDS + 2 * commit.seconds)
         newest, usage = self._totals()
         self._loop.call_soon_threadsafe(self._announce, newest, usage)
 
-    def _fail(self, error: sqlite3.Error) -> Exception:
+    def _fail(self, error: sqlite3.Error | OSError) -> Exception:
         # Behind the frames of the group that failed others wait already, to overtake them.
         self._pauses.begin_for_all(_PAUSE_SECONDS)
         self._pauses.end_in(_PAUSE_SECONDS)
@@ -292,7 +300,7 @@ def _full(why: str, seconds: float) -> Overloaded:
     return Overloaded(f"{why}; nothing is accepted for now", retry_after_seconds=seconds)
 
 
-def _explain(error: sqlite3.Error) -> Exception:
+def _explain(error: sqlite3.Error | OSError) -> Exception:
     if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
         return _full("the spool's disk is full", _PAUSE_SECONDS)
     return SpoolFailed(f"the spool failed: {error}")
@@ -300,31 +308,8 @@ def _explain(error: sqlite3.Error) -> Exception:
 
 def _open(folder: Path, opened: ExitStack) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     """Return a connection that writes, and one that reads."""
-    make_folder_durably(folder)
     path = folder / "spool.sqlite3"
-    opened.enter_context(_locked(folder))
-    db = opened.enter_context(closing(_connect(path)))
-    check(db)
-    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-        raise SpoolUnusable(f"the file system of {path} cannot keep a write-ahead log")
-    db.execute("PRAGMA synchronous = FULL")
-    migrate(db)
-    reader = opened.enter_context(closing(_connect(path)))
-    reader.execute("PRAGMA query_only = ON")
-    return db, reader
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Transactions are spelt out, and each connection has one user at a time.
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other encoders away: they would forward the same frames, in no order."""
-    with (folder / "lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SpoolUnusable(f"another encoder has the spool {folder} open") from error
-        yield
+    # Two encoders would forward the same frames, in no order.
+    taken = f"another encoder has the spool {folder} open"
+    db = open_writer(path, SCHEMA, opened, lock=folder / "lock", taken=taken)
+    return db, open_reader(path, opened)
