@@ -69,6 +69,12 @@ def _machine_view_of_frames(caller: Caller, request: analytics_pb2.WatchResultsR
     _check_view(caller, request.options.view)
 
 
+def _machine_results(caller: Caller, request: analytics_pb2.ListResultsRequest) -> None:
+    _check_view(caller, request.view)
+    if not request.HasField("view"):
+        raise NotPermitted(f"{_who(caller)} gets results of machine views only, asked for any")
+
+
 def _no_streams(caller: Caller, request: decoder_pb2.WatchFramesRequest) -> None:
     if request.include_stream:
         raise NotPermitted(f"{_who(caller)} never gets streams, asked to include them")
@@ -124,7 +130,8 @@ GRANTS: Mapping[str, Mapping[Role, Rule]] = MappingProxyType(
         f"{_ANALYTICS}/AnalyzeStream": {**_OPERATORS, Role.PIPELINE: _machine_view},
         f"{_ANALYTICS}/Watch": {**_OPERATORS, Role.PIPELINE: _machine_view_of_frames},
         f"{_ANALYTICS}/ListAnalyzers": _READERS,
-        f"{_ANALYTICS}/ListResults": _READERS,
+        f"{_ANALYTICS}/ListResults": {**_OPERATORS, Role.PIPELINE: _machine_results},
+        f"{_ANALYTICS}/ListMissed": _READERS,
         # Off unless it is asked for where tokens are required.
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _ANYBODY,
     }

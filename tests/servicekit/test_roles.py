@@ -24,12 +24,12 @@ MAY_CALL = {
         *(DECODER + name for name in ("Decode", "DecodeStream", "GetFrame", "Watch")),
         *(DECODER + name for name in ("ListCameras", "ListFrames")),
         *(ANALYTICS + name for name in ("Analyze", "AnalyzeStream", "Watch")),
-        *(ANALYTICS + name for name in ("ListAnalyzers", "ListResults")),
+        *(ANALYTICS + name for name in ("ListAnalyzers", "ListResults", "ListMissed")),
     },
     Role.PIPELINE: {
         *(DECODER + name for name in ("Decode", "DecodeStream", "Watch")),
         *(ANALYTICS + name for name in ("Analyze", "AnalyzeStream", "Watch")),
-        *(ANALYTICS + name for name in ("ListAnalyzers", "ListResults")),
+        *(ANALYTICS + name for name in ("ListAnalyzers", "ListResults", "ListMissed")),
     },
     Role.ADMIN: set(GRANTS),
 }
@@ -146,3 +146,13 @@ def test_a_picture_that_was_never_coded_has_no_view_to_refuse():
 def test_a_method_that_nobody_listed_is_nobodys():
     for role in Role:
         assert not allows(role, DECODER + "Forget", None)
+
+
+@pytest.mark.parametrize(
+    ("view", "is_allowed"),
+    [(MACHINE, True), (types.View(number=1.0), True), (HUMAN, False), (None, False)],
+)
+def test_pipelines_list_results_of_the_machine_view_only(view, is_allowed):
+    method, request = ANALYTICS + "ListResults", analytics_pb2.ListResultsRequest(view=view)
+    assert allows(Role.PIPELINE, method, request) is is_allowed
+    assert allows(Role.OPERATOR, method, request)

@@ -26,15 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ugicm.v1 import types_pb2 as ugicm_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18ugicm/v1/analytics.proto\x12\x08ugicm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14ugicm/v1/types.proto\"u\n\x08\x41nalyzer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0e\x32\x16.ugicm.v1.AnalyzerTask\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x14\n\x0cneeds_labels\x18\x05 \x01(\x08\"\x16\n\x14ListAnalyzersRequest\">\n\x15ListAnalyzersResponse\x12%\n\tanalyzers\x18\x01 \x03(\x0b\x32\x12.ugicm.v1.Analyzer\".\n\x0e\x41nalyzerChoice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06labels\x18\x02 \x03(\t\"\x89\x01\n\x0e\x41nalyzeOptions\x12+\n\tanalyzers\x18\x01 \x03(\x0b\x32\x18.ugicm.v1.AnalyzerChoice\x12\x1c\n\x04view\x18\x02 \x01(\x0b\x32\x0e.ugicm.v1.View\x12\x1a\n\rminimum_score\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_minimum_score\"\xa0\x01\n\x0e\x41nalyzeRequest\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x12.ugicm.v1.FrameKeyH\x00\x12\x10\n\x06stream\x18\x02 \x01(\x0cH\x00\x12$\n\x07picture\x18\x03 \x01(\x0b\x32\x11.ugicm.v1.PictureH\x00\x12)\n\x07options\x18\x04 \x01(\x0b\x32\x18.ugicm.v1.AnalyzeOptionsB\x08\n\x06source\"7\n\x0f\x41nalyzeResponse\x12$\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x12.ugicm.v1.Analysis\"\x8a\x02\n\x08\x41nalysis\x12\x1f\n\x03key\x18\x01 \x01(\x0b\x32\x12.ugicm.v1.FrameKey\x12\x30\n\x0c\x63\x61pture_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\x12\x11\n\x04view\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0cmodel_sha256\x18\x06 \x01(\t\x12)\n\x07results\x18\x07 \x03(\x0b\x32\x18.ugicm.v1.AnalyzerResult\x12/\n\nstatistics\x18\x08 \x01(\x0b\x32\x1b.ugicm.v1.AnalyzeStatisticsB\x07\n\x05_view\"\xe9\x01\n\x0e\x41nalyzerResult\x12\x10\n\x08\x61nalyzer\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\'\n\ndetections\x18\x03 \x03(\x0b\x32\x13.ugicm.v1.Detection\x12\x31\n\x0f\x63lassifications\x18\x04 \x03(\x0b\x32\x18.ugicm.v1.Classification\x12#\n\x08segments\x18\x05 \x03(\x0b\x32\x11.ugicm.v1.Segment\x12\"\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x11.ugicm.v1.Failure\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\"c\n\tDetection\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x1a\n\x03\x62ox\x18\x03 \x01(\x0b\x32\r.ugicm.v1.Box\x12\x1c\n\x04mask\x18\x04 \x01(\x0b\x32\x0e.ugicm.v1.Mask\"?\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x01\x12\x0b\n\x03top\x18\x02 \x01(\x01\x12\r\n\x05right\x18\x03 \x01(\x01\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x01\"\x14\n\x04Mask\x12\x0c\n\x04runs\x18\x01 \x03(\r\".\n\x0e\x43lassification\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"6\n\x07Segment\x12\r\n\x05label\x18\x01 \x01(\t\x12\x1c\n\x04mask\x18\x02 \x01(\x0b\x32\x0e.ugicm.v1.Mask\"B\n\x11\x41nalyzeStatistics\x12\x15\n\rqueue_seconds\x18\x01 \x01(\x01\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\x02 \x01(\x01\"U\n\x14\x41nalyzeStreamRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12)\n\x07request\x18\x02 \x01(\x0b\x32\x18.ugicm.v1.AnalyzeRequest\"\x8b\x01\n\x15\x41nalyzeStreamResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.ugicm.v1.AnalyzeResponseH\x00\x12$\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.ugicm.v1.FailureH\x00\x42\t\n\x07outcome\"\xb5\x01\n\x13WatchResultsRequest\x12\x0f\n\x07\x63\x61meras\x18\x01 \x03(\t\x12\x10\n\x06\x63ursor\x18\x02 \x01(\x0cH\x00\x12%\n\x05start\x18\x03 \x01(\x0e\x32\x14.ugicm.v1.WatchStartH\x00\x12!\n\x04mode\x18\x04 \x01(\x0e\x32\x13.ugicm.v1.WatchMode\x12)\n\x07options\x18\x05 \x01(\x0b\x32\x18.ugicm.v1.AnalyzeOptionsB\x06\n\x04\x66rom\"\x9e\x01\n\x14WatchResultsResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12&\n\x08\x61nalysis\x18\x02 \x01(\x0b\x32\x12.ugicm.v1.AnalysisH\x00\x12\'\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x15.ugicm.v1.FailedFrameH\x00\x12\x1c\n\x03gap\x18\x04 \x01(\x0b\x32\r.ugicm.v1.GapH\x00\x42\x07\n\x05\x65vent\"R\n\x0b\x46\x61iledFrame\x12\x1f\n\x03key\x18\x01 \x01(\x0b\x32\x12.ugicm.v1.FrameKey\x12\"\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x11.ugicm.v1.Failure\"\xc8\x01\n\x12ListResultsRequest\x12\x0f\n\x07\x63\x61meras\x18\x01 \x03(\t\x12)\n\x0c\x63\x61pture_time\x18\x02 \x01(\x0b\x32\x13.ugicm.v1.TimeRange\x12\x11\n\tanalyzers\x18\x03 \x03(\t\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x1a\n\rminimum_score\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x06 \x01(\r\x12\x12\n\npage_token\x18\x07 \x01(\tB\x10\n\x0e_minimum_score\"T\n\x13ListResultsResponse\x12$\n\x08\x61nalyses\x18\x01 \x03(\x0b\x32\x12.ugicm.v1.Analysis\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*~\n\x0c\x41nalyzerTask\x12\x1d\n\x19\x41NALYZER_TASK_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41NALYZER_TASK_DETECT\x10\x01\x12\x1a\n\x16\x41NALYZER_TASK_CLASSIFY\x10\x02\x12\x19\n\x15\x41NALYZER_TASK_SEGMENT\x10\x03\x32\x90\x03\n\x10\x41nalyticsService\x12>\n\x07\x41nalyze\x12\x18.ugicm.v1.AnalyzeRequest\x1a\x19.ugicm.v1.AnalyzeResponse\x12T\n\rAnalyzeStream\x12\x1e.ugicm.v1.AnalyzeStreamRequest\x1a\x1f.ugicm.v1.AnalyzeStreamResponse(\x01\x30\x01\x12H\n\x05Watch\x12\x1d.ugicm.v1.WatchResultsRequest\x1a\x1e.ugicm.v1.WatchResultsResponse0\x01\x12P\n\rListAnalyzers\x12\x1e.ugicm.v1.ListAnalyzersRequest\x1a\x1f.ugicm.v1.ListAnalyzersResponse\x12J\n\x0bListResults\x12\x1c.ugicm.v1.ListResultsRequest\x1a\x1d.ugicm.v1.ListResultsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18ugicm/v1/analytics.proto\x12\x08ugicm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14ugicm/v1/types.proto\"u\n\x08\x41nalyzer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0e\x32\x16.ugicm.v1.AnalyzerTask\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x14\n\x0cneeds_labels\x18\x05 \x01(\x08\"\x16\n\x14ListAnalyzersRequest\">\n\x15ListAnalyzersResponse\x12%\n\tanalyzers\x18\x01 \x03(\x0b\x32\x12.ugicm.v1.Analyzer\".\n\x0e\x41nalyzerChoice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06labels\x18\x02 \x03(\t\"\x89\x01\n\x0e\x41nalyzeOptions\x12+\n\tanalyzers\x18\x01 \x03(\x0b\x32\x18.ugicm.v1.AnalyzerChoice\x12\x1c\n\x04view\x18\x02 \x01(\x0b\x32\x0e.ugicm.v1.View\x12\x1a\n\rminimum_score\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_minimum_score\"\xa0\x01\n\x0e\x41nalyzeRequest\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x12.ugicm.v1.FrameKeyH\x00\x12\x10\n\x06stream\x18\x02 \x01(\x0cH\x00\x12$\n\x07picture\x18\x03 \x01(\x0b\x32\x11.ugicm.v1.PictureH\x00\x12)\n\x07options\x18\x04 \x01(\x0b\x32\x18.ugicm.v1.AnalyzeOptionsB\x08\n\x06source\"7\n\x0f\x41nalyzeResponse\x12$\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x12.ugicm.v1.Analysis\"\xba\x02\n\x08\x41nalysis\x12\x1f\n\x03key\x18\x01 \x01(\x0b\x32\x12.ugicm.v1.FrameKey\x12\x30\n\x0c\x63\x61pture_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\x12\x11\n\x04view\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0cmodel_sha256\x18\x06 \x01(\t\x12)\n\x07results\x18\x07 \x03(\x0b\x32\x18.ugicm.v1.AnalyzerResult\x12/\n\nstatistics\x18\x08 \x01(\x0b\x32\x1b.ugicm.v1.AnalyzeStatistics\x12.\n\nstore_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05_view\"\xf9\x01\n\x0e\x41nalyzerResult\x12\x10\n\x08\x61nalyzer\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\'\n\ndetections\x18\x03 \x03(\x0b\x32\x13.ugicm.v1.Detection\x12\x31\n\x0f\x63lassifications\x18\x04 \x03(\x0b\x32\x18.ugicm.v1.Classification\x12#\n\x08segments\x18\x05 \x03(\x0b\x32\x11.ugicm.v1.Segment\x12\"\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x11.ugicm.v1.Failure\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\x12\x0e\n\x06labels\x18\x08 \x03(\t\"c\n\tDetection\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x1a\n\x03\x62ox\x18\x03 \x01(\x0b\x32\r.ugicm.v1.Box\x12\x1c\n\x04mask\x18\x04 \x01(\x0b\x32\x0e.ugicm.v1.Mask\"?\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x01\x12\x0b\n\x03top\x18\x02 \x01(\x01\x12\r\n\x05right\x18\x03 \x01(\x01\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x01\"\x14\n\x04Mask\x12\x0c\n\x04runs\x18\x01 \x03(\r\".\n\x0e\x43lassification\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"6\n\x07Segment\x12\r\n\x05label\x18\x01 \x01(\t\x12\x1c\n\x04mask\x18\x02 \x01(\x0b\x32\x0e.ugicm.v1.Mask\"B\n\x11\x41nalyzeStatistics\x12\x15\n\rqueue_seconds\x18\x01 \x01(\x01\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\x02 \x01(\x01\"U\n\x14\x41nalyzeStreamRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12)\n\x07request\x18\x02 \x01(\x0b\x32\x18.ugicm.v1.AnalyzeRequest\"\x8b\x01\n\x15\x41nalyzeStreamResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.ugicm.v1.AnalyzeResponseH\x00\x12$\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.ugicm.v1.FailureH\x00\x42\t\n\x07outcome\"\xb5\x01\n\x13WatchResultsRequest\x12\x0f\n\x07\x63\x61meras\x18\x01 \x03(\t\x12\x10\n\x06\x63ursor\x18\x02 \x01(\x0cH\x00\x12%\n\x05start\x18\x03 \x01(\x0e\x32\x14.ugicm.v1.WatchStartH\x00\x12!\n\x04mode\x18\x04 \x01(\x0e\x32\x13.ugicm.v1.WatchMode\x12)\n\x07options\x18\x05 \x01(\x0b\x32\x18.ugicm.v1.AnalyzeOptionsB\x06\n\x04\x66rom\"\x9e\x01\n\x14WatchResultsResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12&\n\x08\x61nalysis\x18\x02 \x01(\x0b\x32\x12.ugicm.v1.AnalysisH\x00\x12\'\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x15.ugicm.v1.FailedFrameH\x00\x12\x1c\n\x03gap\x18\x04 \x01(\x0b\x32\r.ugicm.v1.GapH\x00\x42\x07\n\x05\x65vent\"R\n\x0b\x46\x61iledFrame\x12\x1f\n\x03key\x18\x01 \x01(\x0b\x32\x12.ugicm.v1.FrameKey\x12\"\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x11.ugicm.v1.Failure\"\xfc\x01\n\x12ListResultsRequest\x12\x0f\n\x07\x63\x61meras\x18\x01 \x03(\t\x12)\n\x0c\x63\x61pture_time\x18\x02 \x01(\x0b\x32\x13.ugicm.v1.TimeRange\x12\x11\n\tanalyzers\x18\x03 \x03(\t\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x1a\n\rminimum_score\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x06 \x01(\r\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x1c\n\x04view\x18\x08 \x01(\x0b\x32\x0e.ugicm.v1.View\x12\x14\n\x0cnewest_first\x18\t \x01(\x08\x42\x10\n\x0e_minimum_score\"T\n\x13ListResultsResponse\x12$\n\x08\x61nalyses\x18\x01 \x03(\x0b\x32\x12.ugicm.v1.Analysis\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x11ListMissedRequest\x12\x0f\n\x07\x63\x61meras\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListMissedResponse\x12&\n\x06missed\x18\x01 \x03(\x0b\x32\x16.ugicm.v1.MissedFrames\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9f\x01\n\x0cMissedFrames\x12\x10\n\x08\x61nalyzer\x18\x01 \x01(\t\x12/\n\x0brecord_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x15.ugicm.v1.FailedFrameH\x00\x12\x1c\n\x03gap\x18\x04 \x01(\x0b\x32\r.ugicm.v1.GapH\x00\x42\x05\n\x03why*~\n\x0c\x41nalyzerTask\x12\x1d\n\x19\x41NALYZER_TASK_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41NALYZER_TASK_DETECT\x10\x01\x12\x1a\n\x16\x41NALYZER_TASK_CLASSIFY\x10\x02\x12\x19\n\x15\x41NALYZER_TASK_SEGMENT\x10\x03\x32\xd9\x03\n\x10\x41nalyticsService\x12>\n\x07\x41nalyze\x12\x18.ugicm.v1.AnalyzeRequest\x1a\x19.ugicm.v1.AnalyzeResponse\x12T\n\rAnalyzeStream\x12\x1e.ugicm.v1.AnalyzeStreamRequest\x1a\x1f.ugicm.v1.AnalyzeStreamResponse(\x01\x30\x01\x12H\n\x05Watch\x12\x1d.ugicm.v1.WatchResultsRequest\x1a\x1e.ugicm.v1.WatchResultsResponse0\x01\x12P\n\rListAnalyzers\x12\x1e.ugicm.v1.ListAnalyzersRequest\x1a\x1f.ugicm.v1.ListAnalyzersResponse\x12J\n\x0bListResults\x12\x1c.ugicm.v1.ListResultsRequest\x1a\x1d.ugicm.v1.ListResultsResponse\x12G\n\nListMissed\x12\x1b.ugicm.v1.ListMissedRequest\x1a\x1c.ugicm.v1.ListMissedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ugicm.v1.analytics_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ANALYZERTASK']._serialized_start=2520
-  _globals['_ANALYZERTASK']._serialized_end=2646
+  _globals['_ANALYZERTASK']._serialized_start=2962
+  _globals['_ANALYZERTASK']._serialized_end=3088
   _globals['_ANALYZER']._serialized_start=93
   _globals['_ANALYZER']._serialized_end=210
   _globals['_LISTANALYZERSREQUEST']._serialized_start=212
@@ -50,35 +50,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANALYZERESPONSE']._serialized_start=651
   _globals['_ANALYZERESPONSE']._serialized_end=706
   _globals['_ANALYSIS']._serialized_start=709
-  _globals['_ANALYSIS']._serialized_end=975
-  _globals['_ANALYZERRESULT']._serialized_start=978
-  _globals['_ANALYZERRESULT']._serialized_end=1211
-  _globals['_DETECTION']._serialized_start=1213
-  _globals['_DETECTION']._serialized_end=1312
-  _globals['_BOX']._serialized_start=1314
-  _globals['_BOX']._serialized_end=1377
-  _globals['_MASK']._serialized_start=1379
-  _globals['_MASK']._serialized_end=1399
-  _globals['_CLASSIFICATION']._serialized_start=1401
-  _globals['_CLASSIFICATION']._serialized_end=1447
-  _globals['_SEGMENT']._serialized_start=1449
-  _globals['_SEGMENT']._serialized_end=1503
-  _globals['_ANALYZESTATISTICS']._serialized_start=1505
-  _globals['_ANALYZESTATISTICS']._serialized_end=1571
-  _globals['_ANALYZESTREAMREQUEST']._serialized_start=1573
-  _globals['_ANALYZESTREAMREQUEST']._serialized_end=1658
-  _globals['_ANALYZESTREAMRESPONSE']._serialized_start=1661
-  _globals['_ANALYZESTREAMRESPONSE']._serialized_end=1800
-  _globals['_WATCHRESULTSREQUEST']._serialized_start=1803
-  _globals['_WATCHRESULTSREQUEST']._serialized_end=1984
-  _globals['_WATCHRESULTSRESPONSE']._serialized_start=1987
-  _globals['_WATCHRESULTSRESPONSE']._serialized_end=2145
-  _globals['_FAILEDFRAME']._serialized_start=2147
-  _globals['_FAILEDFRAME']._serialized_end=2229
-  _globals['_LISTRESULTSREQUEST']._serialized_start=2232
-  _globals['_LISTRESULTSREQUEST']._serialized_end=2432
-  _globals['_LISTRESULTSRESPONSE']._serialized_start=2434
-  _globals['_LISTRESULTSRESPONSE']._serialized_end=2518
-  _globals['_ANALYTICSSERVICE']._serialized_start=2649
-  _globals['_ANALYTICSSERVICE']._serialized_end=3049
+  _globals['_ANALYSIS']._serialized_end=1023
+  _globals['_ANALYZERRESULT']._serialized_start=1026
+  _globals['_ANALYZERRESULT']._serialized_end=1275
+  _globals['_DETECTION']._serialized_start=1277
+  _globals['_DETECTION']._serialized_end=1376
+  _globals['_BOX']._serialized_start=1378
+  _globals['_BOX']._serialized_end=1441
+  _globals['_MASK']._serialized_start=1443
+  _globals['_MASK']._serialized_end=1463
+  _globals['_CLASSIFICATION']._serialized_start=1465
+  _globals['_CLASSIFICATION']._serialized_end=1511
+  _globals['_SEGMENT']._serialized_start=1513
+  _globals['_SEGMENT']._serialized_end=1567
+  _globals['_ANALYZESTATISTICS']._serialized_start=1569
+  _globals['_ANALYZESTATISTICS']._serialized_end=1635
+  _globals['_ANALYZESTREAMREQUEST']._serialized_start=1637
+  _globals['_ANALYZESTREAMREQUEST']._serialized_end=1722
+  _globals['_ANALYZESTREAMRESPONSE']._serialized_start=1725
+  _globals['_ANALYZESTREAMRESPONSE']._serialized_end=1864
+  _globals['_WATCHRESULTSREQUEST']._serialized_start=1867
+  _globals['_WATCHRESULTSREQUEST']._serialized_end=2048
+  _globals['_WATCHRESULTSRESPONSE']._serialized_start=2051
+  _globals['_WATCHRESULTSRESPONSE']._serialized_end=2209
+  _globals['_FAILEDFRAME']._serialized_start=2211
+  _globals['_FAILEDFRAME']._serialized_end=2293
+  _globals['_LISTRESULTSREQUEST']._serialized_start=2296
+  _globals['_LISTRESULTSREQUEST']._serialized_end=2548
+  _globals['_LISTRESULTSRESPONSE']._serialized_start=2550
+  _globals['_LISTRESULTSRESPONSE']._serialized_end=2634
+  _globals['_LISTMISSEDREQUEST']._serialized_start=2636
+  _globals['_LISTMISSEDREQUEST']._serialized_end=2711
+  _globals['_LISTMISSEDRESPONSE']._serialized_start=2713
+  _globals['_LISTMISSEDRESPONSE']._serialized_end=2798
+  _globals['_MISSEDFRAMES']._serialized_start=2801
+  _globals['_MISSEDFRAMES']._serialized_end=2960
+  _globals['_ANALYTICSSERVICE']._serialized_start=3091
+  _globals['_ANALYTICSSERVICE']._serialized_end=3564
 # @@protoc_insertion_point(module_scope)

@@ -259,6 +259,7 @@ class Analysis(message.Message):
     MODEL_SHA256_FIELD_NUMBER: builtins.int
     RESULTS_FIELD_NUMBER: builtins.int
     STATISTICS_FIELD_NUMBER: builtins.int
+    STORE_TIME_FIELD_NUMBER: builtins.int
     height: builtins.int
     """The picture's height, in pixels: all coordinates below are within it."""
     width: builtins.int
@@ -281,7 +282,11 @@ class Analysis(message.Message):
 
     @builtins.property
     def statistics(self) -> AnalyzeStatistics:
-        """Where the time went."""
+        """Where the time went; absent in kept results."""
+
+    @builtins.property
+    def store_time(self) -> timestamp_pb2.Timestamp:
+        """When the first of these results became durable, in UTC; only in kept results."""
 
     def __init__(
         self,
@@ -294,10 +299,11 @@ class Analysis(message.Message):
         model_sha256: builtins.str = ...,
         results: abc.Iterable[AnalyzerResult] | None = ...,
         statistics: AnalyzeStatistics | None = ...,
+        store_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_view", b"_view", "capture_time", b"capture_time", "key", b"key", "statistics", b"statistics", "view", b"view"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_view", b"_view", "capture_time", b"capture_time", "key", b"key", "statistics", b"statistics", "store_time", b"store_time", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_view", b"_view", "capture_time", b"capture_time", "height", b"height", "key", b"key", "model_sha256", b"model_sha256", "results", b"results", "statistics", b"statistics", "view", b"view", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_view", b"_view", "capture_time", b"capture_time", "height", b"height", "key", b"key", "model_sha256", b"model_sha256", "results", b"results", "statistics", b"statistics", "store_time", b"store_time", "view", b"view", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__view: _TypeAlias = typing.Literal["view"]  # noqa: Y015
     _WhichOneofArgType__view: _TypeAlias = typing.Literal["_view", b"_view"]  # noqa: Y015
@@ -316,6 +322,7 @@ class AnalyzerResult(message.Message):
     SEGMENTS_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
     SECONDS_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
     analyzer: builtins.str
     """The analyzer's name."""
     version: builtins.str
@@ -338,6 +345,10 @@ class AnalyzerResult(message.Message):
     def failure(self) -> types_pb2.Failure:
         """Why this analyzer has no findings, where it failed; the others' results stand."""
 
+    @builtins.property
+    def labels(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The labels that it was given to tell apart; empty where it has its own."""
+
     def __init__(
         self,
         *,
@@ -348,10 +359,11 @@ class AnalyzerResult(message.Message):
         segments: abc.Iterable[Segment] | None = ...,
         failure: types_pb2.Failure | None = ...,
         seconds: builtins.float = ...,
+        labels: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["analyzer", b"analyzer", "classifications", b"classifications", "detections", b"detections", "failure", b"failure", "seconds", b"seconds", "segments", b"segments", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["analyzer", b"analyzer", "classifications", b"classifications", "detections", b"detections", "failure", b"failure", "labels", b"labels", "seconds", b"seconds", "segments", b"segments", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -706,12 +718,16 @@ class ListResultsRequest(message.Message):
     MINIMUM_SCORE_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    VIEW_FIELD_NUMBER: builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: builtins.int
     minimum_score: builtins.float
     """Only findings with at least this score, from 0 to 1; absent, with any."""
     page_size: builtins.int
     """The most pictures to return; 0 means 100, and more than 1000 counts as 1000."""
     page_token: builtins.str
     """The answer's next_page_token of the page before, with all else as it was; empty for the first page."""
+    newest_first: builtins.bool
+    """Returns the newest pictures first."""
     @builtins.property
     def cameras(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Only these cameras; empty means all."""
@@ -728,6 +744,10 @@ class ListResultsRequest(message.Message):
     def labels(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Only findings with one of these labels; empty means all."""
 
+    @builtins.property
+    def view(self) -> types_pb2.View:
+        """Only results of this view; absent, of any. Pipelines must ask for the machine view."""
+
     def __init__(
         self,
         *,
@@ -738,10 +758,12 @@ class ListResultsRequest(message.Message):
         minimum_score: builtins.float | None = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        view: types_pb2.View | None = ...,
+        newest_first: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_minimum_score", b"_minimum_score", "capture_time", b"capture_time", "minimum_score", b"minimum_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_minimum_score", b"_minimum_score", "capture_time", b"capture_time", "minimum_score", b"minimum_score", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_minimum_score", b"_minimum_score", "analyzers", b"analyzers", "cameras", b"cameras", "capture_time", b"capture_time", "labels", b"labels", "minimum_score", b"minimum_score", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_minimum_score", b"_minimum_score", "analyzers", b"analyzers", "cameras", b"cameras", "capture_time", b"capture_time", "labels", b"labels", "minimum_score", b"minimum_score", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__minimum_score: _TypeAlias = typing.Literal["minimum_score"]  # noqa: Y015
     _WhichOneofArgType__minimum_score: _TypeAlias = typing.Literal["_minimum_score", b"_minimum_score"]  # noqa: Y015
@@ -759,7 +781,9 @@ class ListResultsResponse(message.Message):
     """Where the next page begins; empty on the last page."""
     @builtins.property
     def analyses(self) -> containers.RepeatedCompositeFieldContainer[Analysis]:
-        """One for each picture that has a finding asked for, in the order of capture time."""
+        """One for each picture that has a finding asked for, in the order of capture time; where neither labels nor a score
+        are asked for, also pictures in which nothing was found or an analyzer failed.
+        """
 
     def __init__(
         self,
@@ -772,3 +796,99 @@ class ListResultsResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["analyses", b"analyses", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListMissedRequest(message.Message):
+    """Asks for a page of missed frames."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CAMERAS_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """The most records to return; 0 means 100, and more than 1000 counts as 1000."""
+    page_token: builtins.str
+    """The answer's next_page_token of the page before, with all else as it was; empty for the first page."""
+    @builtins.property
+    def cameras(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Only these cameras; empty means all."""
+
+    def __init__(
+        self,
+        *,
+        cameras: abc.Iterable[builtins.str] | None = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cameras", b"cameras", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListMissedResponse(message.Message):
+    """A page of missed frames."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MISSED_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Where the next page begins; empty on the last page."""
+    @builtins.property
+    def missed(self) -> containers.RepeatedCompositeFieldContainer[MissedFrames]:
+        """In the order in which they were recorded."""
+
+    def __init__(
+        self,
+        *,
+        missed: abc.Iterable[MissedFrames] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["missed", b"missed", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MissedFrames(message.Message):
+    """Frames that the server's own watch has no results of."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ANALYZER_FIELD_NUMBER: builtins.int
+    RECORD_TIME_FIELD_NUMBER: builtins.int
+    FAILED_FIELD_NUMBER: builtins.int
+    GAP_FIELD_NUMBER: builtins.int
+    analyzer: builtins.str
+    """The analyzer that did not see them."""
+    @builtins.property
+    def record_time(self) -> timestamp_pb2.Timestamp:
+        """When this was recorded, in UTC."""
+
+    @builtins.property
+    def failed(self) -> FailedFrame:
+        """A frame that could not be analyzed."""
+
+    @builtins.property
+    def gap(self) -> types_pb2.Gap:
+        """Frames that no reader will get."""
+
+    def __init__(
+        self,
+        *,
+        analyzer: builtins.str = ...,
+        record_time: timestamp_pb2.Timestamp | None = ...,
+        failed: FailedFrame | None = ...,
+        gap: types_pb2.Gap | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["failed", b"failed", "gap", b"gap", "record_time", b"record_time", "why", b"why"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["analyzer", b"analyzer", "failed", b"failed", "gap", b"gap", "record_time", b"record_time", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_why: _TypeAlias = typing.Literal["failed", "gap"]  # noqa: Y015
+    _WhichOneofArgType_why: _TypeAlias = typing.Literal["why", b"why"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_why) -> _WhichOneofReturnType_why | None: ...

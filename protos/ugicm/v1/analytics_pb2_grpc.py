@@ -60,6 +60,11 @@ class AnalyticsServiceStub:
                 request_serializer=ugicm_dot_v1_dot_analytics__pb2.ListResultsRequest.SerializeToString,
                 response_deserializer=ugicm_dot_v1_dot_analytics__pb2.ListResultsResponse.FromString,
                 _registered_method=True)
+        self.ListMissed = channel.unary_unary(
+                '/ugicm.v1.AnalyticsService/ListMissed',
+                request_serializer=ugicm_dot_v1_dot_analytics__pb2.ListMissedRequest.SerializeToString,
+                response_deserializer=ugicm_dot_v1_dot_analytics__pb2.ListMissedResponse.FromString,
+                _registered_method=True)
 
 
 class AnalyticsServiceServicer:
@@ -102,6 +107,13 @@ class AnalyticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMissed(self, request, context):
+        """Lists frames that the server's own watch has no results of, and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalyticsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +141,11 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.ListResults,
                     request_deserializer=ugicm_dot_v1_dot_analytics__pb2.ListResultsRequest.FromString,
                     response_serializer=ugicm_dot_v1_dot_analytics__pb2.ListResultsResponse.SerializeToString,
+            ),
+            'ListMissed': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMissed,
+                    request_deserializer=ugicm_dot_v1_dot_analytics__pb2.ListMissedRequest.FromString,
+                    response_serializer=ugicm_dot_v1_dot_analytics__pb2.ListMissedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +284,33 @@ class AnalyticsService:
             '/ugicm.v1.AnalyticsService/ListResults',
             ugicm_dot_v1_dot_analytics__pb2.ListResultsRequest.SerializeToString,
             ugicm_dot_v1_dot_analytics__pb2.ListResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMissed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ugicm.v1.AnalyticsService/ListMissed',
+            ugicm_dot_v1_dot_analytics__pb2.ListMissedRequest.SerializeToString,
+            ugicm_dot_v1_dot_analytics__pb2.ListMissedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,6 +28,8 @@ class AnalyticsServiceStub:
     """Names the analyzers that this server has."""
     ListResults: aio.UnaryUnaryMultiCallable[analytics_pb2.ListResultsRequest, analytics_pb2.ListResultsResponse]
     """Searches the results that were kept of stored frames."""
+    ListMissed: aio.UnaryUnaryMultiCallable[analytics_pb2.ListMissedRequest, analytics_pb2.ListMissedResponse]
+    """Lists frames that the server's own watch has no results of, and why."""
 
 class AnalyticsServiceServicer(metaclass=abc_1.ABCMeta):
     """Analyzes pictures, and keeps what was found."""
@@ -73,5 +75,13 @@ class AnalyticsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[analytics_pb2.ListResultsRequest, abc.Awaitable[analytics_pb2.ListResultsResponse]],
     ) -> abc.Awaitable[analytics_pb2.ListResultsResponse]:
         """Searches the results that were kept of stored frames."""
+
+    @abc_1.abstractmethod
+    def ListMissed(
+        self,
+        request: analytics_pb2.ListMissedRequest,
+        context: aio.ServicerContext[analytics_pb2.ListMissedRequest, abc.Awaitable[analytics_pb2.ListMissedResponse]],
+    ) -> abc.Awaitable[analytics_pb2.ListMissedResponse]:
+        """Lists frames that the server's own watch has no results of, and why."""
 
 def add_AnalyticsServiceServicer_to_server(servicer: AnalyticsServiceServicer, server: aio.Server) -> None: ...
