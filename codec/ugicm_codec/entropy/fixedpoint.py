@@ -5,15 +5,16 @@ different table index ruins the rest of a stream (Ballé et al., ICLR 2019). Her
 an exact integer: activations and weights are bounded, sums stay below what the arithmetic holds
 exactly in any order, and rescaling is by powers of two.
 
-One layer is a 3x3 convolution of stride 1, as gather and matrix product; doubling the resolution
-is the same layer with four times the channels, moved into space (a transposed 5x5 convolution of
-stride 2 has exactly this form).
+One layer is a convolution of stride 1, as gather and matrix product; doubling the resolution is the
+same layer with four times the channels, moved into space (a transposed 5x5 convolution of stride 2
+has exactly this form). What networks have beside products stands in ``integers`` and ``attention``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ __all__ = [
     "FixedPointLayer",
     "FixedPointNetwork",
     "Product",
+    "convolve",
     "exact_product",
     "float64_product",
     "int8_product",
@@ -36,7 +38,6 @@ __all__ = [
 ACTIVATION_LIMIT = 8127
 WEIGHT_LIMIT = 8127
 
-_TAPS = 9
 # Rows of a gathered matrix are processed in chunks of about this many elements.
 _CHUNK_ELEMENTS = 2**22
 # Sums of products must stay below this bound to be exact in float64 in any order.
@@ -54,33 +55,33 @@ class FixedPointLayer:
     """One integer convolution.
 
     Attributes:
-        weight: ``(9 * in_channels, columns)`` int16, taps in raster order outermost; columns are
-            ``out_channels``, or ``4 * out_channels`` ordered (row, column, channel) when
-            upsampling.
+        weight: ``(kernel**2 * in_channels, columns)`` int16, taps in raster order outermost;
+            columns are ``out_channels``, or ``4 * out_channels`` ordered (row, column, channel)
+            when upsampling.
         bias: ``(columns,)`` int64, in units of the products.
         shift: bits dropped, with rounding, from products to get activations; the last layer's
-            products are used as they are, and its shift is 0.
+            products are used as they are, and its shift is 0. Below 0, bits are added.
         upsample: whether the output has twice the height and width.
-        digits: the weight's (high, low) 7-bit digits, int8.
-        weight64: the weight in float64.
+        kernel: odd height and width of the neighbourhood that is gathered.
     """
 
     weight: Tensor
     bias: Tensor
     shift: int
     upsample: bool
-    digits: tuple[Tensor, Tensor]
-    weight64: Tensor
+    kernel: int = 3
 
     @classmethod
-    def build(cls, *, weight: Tensor, bias: Tensor, shift: int, upsample: bool) -> FixedPointLayer:
+    def build(
+        cls, *, weight: Tensor, bias: Tensor, shift: int, upsample: bool, kernel: int = 3
+    ) -> FixedPointLayer:
         """Check the bounds that make the layer exact.
 
         Raises:
             ValueError: a weight is too large, or a sum could leave what float64 holds exactly.
         """
         rows, columns = weight.shape
-        if rows % _TAPS or bias.shape != (columns,) or columns % (4 if upsample else 1):
+        if rows % kernel**2 or bias.shape != (columns,) or columns % (4 if upsample else 1):
             raise ValueError(f"a layer of {rows}x{columns} has no form")
         # In 64 bits and in Python: a type's least value has no absolute value of that type.
         magnitudes = weight.long().abs()
@@ -88,20 +89,24 @@ class FixedPointLayer:
             raise ValueError(f"weights go up to {WEIGHT_LIMIT}, got {int(magnitudes.max())}")
         largest_bias = max(int(bias.max()), -int(bias.min()))
         largest = int(magnitudes.sum(0).max()) * ACTIVATION_LIMIT + largest_bias
-        if largest >= _FLOAT64_EXACT or not 0 <= shift < 53:
+        if largest << max(0, -shift) >= _FLOAT64_EXACT or not -53 < shift < 53:
             raise ValueError(
                 f"sums reach {largest} with shift {shift}, the limits are 2**53 and 53"
             )
-        low = ((weight.long() + 64) & 127) - 64
-        high = (weight.long() - low) >> 7
-        return cls(
-            weight=weight,
-            bias=bias,
-            shift=shift,
-            upsample=upsample,
-            digits=(high.to(torch.int8).contiguous(), low.to(torch.int8).contiguous()),
-            weight64=weight.to(torch.float64),
-        )
+        return cls(weight=weight, bias=bias, shift=shift, upsample=upsample, kernel=kernel)
+
+    # A layer is multiplied in one way: the other's form of its weight would only take memory.
+    @cached_property
+    def digits(self) -> tuple[Tensor, Tensor]:
+        """The weight's (high, low) 7-bit digits, int8."""
+        low = ((self.weight + 64) & 127) - 64
+        high = (self.weight - low) >> 7
+        return high.to(torch.int8).contiguous(), low.to(torch.int8).contiguous()
+
+    @cached_property
+    def weight64(self) -> Tensor:
+        """The weight in float64."""
+        return self.weight.to(torch.float64)
 
     def activate(self, sums: Tensor) -> Tensor:
         """Turn sums into the next layer's activations, in place: rounded, halves up, rectified."""
@@ -110,14 +115,7 @@ class FixedPointLayer:
 
     def to(self, device: torch.device) -> FixedPointLayer:
         """Return the layer on ``device``."""
-        return FixedPointLayer(
-            weight=self.weight.to(device),
-            bias=self.bias.to(device),
-            shift=self.shift,
-            upsample=self.upsample,
-            digits=(self.digits[0].to(device), self.digits[1].to(device)),
-            weight64=self.weight64.to(device),
-        )
+        return replace(self, weight=self.weight.to(device), bias=self.bias.to(device))
 
 
 class FixedPointNetwork:
@@ -141,32 +139,60 @@ class FixedPointNetwork:
         """
         x = values.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         for layer in self._layers[:-1]:
-            x = self._convolve(x, layer, layer.activate)
-        return self._convolve(x, self._layers[-1], finish)
+            x = convolve(x, layer, self._product, layer.activate)
+        return convolve(x, self._layers[-1], self._product, finish)
 
-    def _convolve(
-        self, x: Tensor, layer: FixedPointLayer, finish: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        batch, height, width, channels = x.shape
-        padded = functional.pad(x, (0, 0, 1, 1, 1, 1))
-        columns = layer.bias.shape[0]
-        rows_at_once = max(1, _CHUNK_ELEMENTS // (batch * width * _TAPS * channels))
+
+def convolve(
+    x: Tensor,
+    layer: FixedPointLayer,
+    product: Product,
+    finish: Callable[[Tensor], Tensor],
+    at: Tensor | None = None,
+) -> Tensor:
+    """Run one layer on ``(N, H, W, C)`` int16; zeros lie around each picture.
+
+    Args:
+        finish: applied to sums, int64, some rows at a time; works on each number alone.
+        at: ``(P,)``, the positions (row times W plus column) that are wanted; all, unless given.
+
+    Returns:
+        ``(N, s H, s W, O)`` of what ``finish`` returns, ``s`` being 2 where the layer upsamples;
+        ``(N, P, O)`` with ``at``.
+    """
+    batch, height, width, channels = x.shape
+    reach, taps = layer.kernel // 2, layer.kernel**2
+    padded = functional.pad(x, (0, 0, reach, reach, reach, reach)) if reach else x
+    columns = layer.bias.shape[0]
+    if at is not None:
+        starts = at // width * (width + 2 * reach) + at % width
+        steps = torch.arange(layer.kernel, device=x.device)
+        neighbours = (steps[:, None] * (width + 2 * reach) + steps).flatten()
+        places = padded.reshape(batch, -1, channels)
+        positions_at_once = max(1, _CHUNK_ELEMENTS // (batch * taps * channels))
         parts = []
-        for top in range(0, height, rows_at_once):
-            rows = min(rows_at_once, height - top)
-            taps = [
-                padded[:, top + dy : top + dy + rows, dx : dx + width]
-                for dy in range(3)
-                for dx in range(3)
-            ]
-            gathered = torch.cat(taps, dim=3).reshape(-1, _TAPS * channels)
-            sums = self._product(gathered, layer).add_(layer.bias)
-            parts.append(finish(sums).view(batch, rows, width, columns))
-        out = torch.cat(parts, dim=1)
-        if not layer.upsample:
-            return out
-        spread = out.view(batch, height, width, 2, 2, columns // 4).permute(0, 1, 3, 2, 4, 5)
-        return spread.reshape(batch, 2 * height, 2 * width, columns // 4)
+        for some in starts.split(positions_at_once):
+            gathered = places[:, some[:, None] + neighbours].view(-1, taps * channels)
+            sums = product(gathered, layer).add_(layer.bias)
+            parts.append(finish(sums).view(batch, len(some), columns))
+        return torch.cat(parts, dim=1)
+    rows_at_once = max(1, _CHUNK_ELEMENTS // (batch * width * taps * channels))
+    parts = []
+    for top in range(0, height, rows_at_once):
+        rows = min(rows_at_once, height - top)
+        neighbourhood = [
+            padded[:, top + dy : top + dy + rows, dx : dx + width]
+            for dy in range(layer.kernel)
+            for dx in range(layer.kernel)
+        ]
+        gathered = torch.cat(neighbourhood, dim=3).reshape(-1, taps * channels)
+        sums = product(gathered, layer).add_(layer.bias)
+        parts.append(finish(sums).view(batch, rows, width, columns))
+    out = torch.cat(parts, dim=1)
+    if not layer.upsample:
+        return out
+    spread = out.view(batch, height, width, 2, 2, columns // 4).permute(0, 1, 3, 2, 4, 5)
+    return spread.reshape(batch, 2 * height, 2 * width, columns // 4)
 
 
 def float64_product(gathered: Tensor, layer: FixedPointLayer) -> Tensor:
