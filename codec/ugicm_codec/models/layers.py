@@ -1,4 +1,4 @@
-"""Layers that the backbones share: divisive normalisation and the view's conditioning (PCDM)."""
+"""Layers that the backbones share."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from torch.nn import functional
 
 __all__ = [
     "GDN",
-    "ViewEmbedding",
-    "ViewTerm",
     "deconvolution",
     "downsampling",
     "output_phases",
@@ -77,49 +75,3 @@ class GDN(nn.Module):
         gamma = self.gamma.to(x.dtype)[:, :, None, None]
         energy = functional.conv2d(x * x, gamma, self.beta.to(x.dtype))
         return x * (energy.sqrt_() if self.inverse else energy.rsqrt_())
-
-
-class ViewEmbedding(nn.Module):
-    """Turn a view into the conditional feature ``f_view`` (Yin et al., AAAI 2025, two-layer MLP).
-
-    The view enters with its sines and cosines at ``octaves`` frequencies, as in the published code.
-    That code rectifies the output as well; here training then ended with every output at zero.
-    """
-
-    def __init__(self, features: int, octaves: int) -> None:
-        super().__init__()
-        self.octaves = octaves
-        self.hidden = nn.Linear(1 + 2 * octaves, features)
-        self.output = nn.Linear(features, features)
-
-    def forward(self, view: Tensor) -> Tensor:
-        """Embed the view of each picture.
-
-        Args:
-            view: ``(N,)``, in [0, 1]: 0 for human, 1 for machine.
-
-        Returns:
-            ``(N, features)``.
-        """
-        frequencies = 2.0 ** torch.arange(self.octaves, device=view.device, dtype=view.dtype)
-        angles = view[:, None] * frequencies
-        inputs = torch.cat([view[:, None], torch.sin(angles), torch.cos(angles)], dim=1)
-        embedding: Tensor = self.output(functional.relu(self.hidden(inputs)))
-        return embedding
-
-
-class ViewTerm(nn.Linear):
-    """Project ``f_view`` onto the channels of one synthesis block (``W_d`` in Eq. 8).
-
-    Starts at zero, so that an untrained term leaves every view equal to the plain backbone.
-    """
-
-    def __init__(self, features: int, channels: int) -> None:
-        super().__init__(features, channels, bias=False)
-
-    def reset_parameters(self) -> None:
-        nn.init.zeros_(self.weight)
-
-    def forward(self, embedding: Tensor) -> Tensor:
-        """Return ``(N, C, 1, 1)``, the term added to every position of a block's features."""
-        return super().forward(embedding)[:, :, None, None]
