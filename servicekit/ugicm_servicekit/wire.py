@@ -20,10 +20,13 @@ __all__ = [
     "key_to_wire",
     "nanoseconds_from_wire",
     "nanoseconds_to_wire",
+    "page_size_from_wire",
     "view_from_wire",
     "view_to_wire",
 ]
 
+_DEFAULT_PAGE = 100
+_MAX_PAGE = 1000
 _CAMERA = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _VIEW_OF_PRESET = {
     types_pb2.VIEW_PRESET_HUMAN: HUMAN,
@@ -118,3 +121,8 @@ def nanoseconds_to_wire(nanoseconds: int) -> Timestamp:
     message = Timestamp()
     message.FromNanoseconds(nanoseconds)
     return message
+
+
+def page_size_from_wire(page_size: int) -> int:
+    """Return how many items a page has, of the number that a request asks for."""
+    return min(page_size or _DEFAULT_PAGE, _MAX_PAGE)

@@ -8,6 +8,7 @@ from ugicm_servicekit.sqlite.connections import (
     transaction,
 )
 from ugicm_servicekit.sqlite.group_commit import Commit, GroupCommit, GroupLimits
+from ugicm_servicekit.sqlite.integers import signed, unsigned
 from ugicm_servicekit.sqlite.readers import Readers
 from ugicm_servicekit.sqlite.schema import Schema
 from ugicm_servicekit.sqlite.space import Space, let_shrink
@@ -26,5 +27,7 @@ __all__ = [
     "let_shrink",
     "open_reader",
     "open_writer",
+    "signed",
     "transaction",
+    "unsigned",
 ]

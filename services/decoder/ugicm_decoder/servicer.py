@@ -26,7 +26,12 @@ from ugicm_servicekit.stages import stage
 from ugicm_servicekit.status import failure_of, or_failure
 from ugicm_servicekit.streams import stream_info_to_wire
 from ugicm_servicekit.tracing import frame_span
-from ugicm_servicekit.wire import key_from_wire, key_to_wire, nanoseconds_to_wire
+from ugicm_servicekit.wire import (
+    key_from_wire,
+    key_to_wire,
+    nanoseconds_to_wire,
+    page_size_from_wire,
+)
 
 __all__ = ["DecoderServicer"]
 
@@ -150,7 +155,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
     async def ListCameras(
         self, request: decoder_pb2.ListCamerasRequest, context: Any
     ) -> decoder_pb2.ListCamerasResponse:
-        size = wire.page_size_from_wire(request.page_size)
+        size = page_size_from_wire(request.page_size)
         after = cursors.camera_from_token(request.page_token)
         found = await self._store.cameras(after=after, limit=size + 1)
         page = found[:size]
@@ -162,7 +167,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
     async def ListFrames(
         self, request: decoder_pb2.ListFramesRequest, context: Any
     ) -> decoder_pb2.ListFramesResponse:
-        size = wire.page_size_from_wire(request.page_size)
+        size = page_size_from_wire(request.page_size)
         query = wire.query_from_wire(request)
         after = cursors.key_from_token(query, request.page_token)
         found = await self._store.frames(query, after=after, limit=size + 1)

@@ -23,7 +23,6 @@ __all__ = [
     "frame_to_wire",
     "gap_from_wire",
     "gap_to_wire",
-    "page_size_from_wire",
     "query_from_wire",
     "record_to_wire",
 ]
@@ -33,8 +32,6 @@ _REASON_OF_ENCODER: Mapping[int, GapReason] = {
     types_pb2.GAP_REASON_SPOOL_FULL: GapReason.SPOOL_FULL,
     types_pb2.GAP_REASON_DAMAGED: GapReason.DAMAGED,
 }
-_DEFAULT_PAGE = 100
-_MAX_PAGE = 1000
 
 
 def frame_from_wire(message: types_pb2.Frame, limits: Limits) -> Frame:
@@ -145,8 +142,3 @@ def query_from_wire(message: decoder_pb2.ListFramesRequest) -> FrameQuery:
     if query.epoch is None and (query.first_sequence, query.last_sequence) != (None, None):
         raise BadRequest("sequences are bounded within an epoch, got none")
     return query
-
-
-def page_size_from_wire(page_size: int) -> int:
-    """Return how many items a page has."""
-    return min(page_size or _DEFAULT_PAGE, _MAX_PAGE)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ugicm_codec import StreamInfo
 from ugicm_decoder.store.interface import FrameRecord, Gap, GapReason
+from ugicm_servicekit.sqlite import signed, unsigned
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = [
@@ -20,8 +21,6 @@ __all__ = [
     "signed",
     "unsigned",
 ]
-
-_SIGN = 1 << 63
 
 RECORD = (
     "camera, epoch, sequence, captured_ns, stored_ns, "
@@ -53,13 +52,3 @@ def gap_of(columns: Sequence[Any]) -> Gap:
     """Return what the columns ``GAP`` say."""
     camera, epoch, first, last, reason = columns
     return Gap(camera, unsigned(epoch), unsigned(first), unsigned(last), GapReason(reason))
-
-
-def signed(number: int) -> int:
-    """Return an unsigned 64-bit number as SQLite's signed integers hold it, in the same order."""
-    return number - _SIGN
-
-
-def unsigned(number: int) -> int:
-    """Undo ``signed``."""
-    return number + _SIGN
