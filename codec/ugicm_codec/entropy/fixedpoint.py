@@ -176,7 +176,7 @@ def convolve(
             sums = product(gathered, layer).add_(layer.bias)
             parts.append(finish(sums).view(batch, len(some), columns))
         return torch.cat(parts, dim=1)
-    rows_at_once = max(1, _CHUNK_ELEMENTS // (batch * width * taps * channels))
+    rows_at_once = max(1, _CHUNK_ELEMENTS // max(1, batch * width * taps * channels))
     parts = []
     for top in range(0, height, rows_at_once):
         rows = min(rows_at_once, height - top)

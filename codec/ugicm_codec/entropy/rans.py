@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ugicm_codec.errors import CorruptStream
 
-__all__ = ["MAX_VALUE", "PRECISION", "CodingTables", "decode", "encode"]
+__all__ = ["MAX_VALUE", "PRECISION", "CodingTables", "SectionReader", "decode", "encode"]
 
 # Frequencies of one table sum to 2**PRECISION.
 PRECISION = 16
@@ -38,6 +38,7 @@ _BUCKET_SHIFT = 6
 
 _END_OF_DATA = -1
 _BAD_SYMBOL = -2
+_DECODED = 0
 _NO_SPACE = -1
 
 
@@ -118,26 +119,73 @@ def decode(
     Raises:
         CorruptStream: ``data`` ends early, goes on, or holds a symbol no encoder writes.
     """
-    if len(data) % 4 or len(data) < 8:
-        raise CorruptStream(f"a coded section has whole words, at least 2, got {len(data)} bytes")
-    words = np.frombuffer(data, "<u4").astype(np.uint32)
-    values = np.empty(table_indexes.size, np.int16)
-    used = _decode(
-        words,
-        table_indexes,
-        tables.cumulative,
-        tables.num_symbols,
-        tables.offset,
-        tables.buckets,
-        values,
-    )
-    if used == _END_OF_DATA:
-        raise CorruptStream(f"a coded section of {words.size} words ends before its symbols")
-    if used == _BAD_SYMBOL:
-        raise CorruptStream("a coded section holds a value that no encoder writes")
-    if used != words.size:
-        raise CorruptStream(f"{used} of {words.size} words of a coded section were needed")
+    reader = SectionReader(data, tables)
+    values = reader.read(table_indexes)
+    reader.finish()
     return values
+
+
+class SectionReader:
+    """Decodes a coded section piece by piece, where later tables depend on earlier values."""
+
+    def __init__(self, data: bytes, tables: CodingTables) -> None:
+        """Begin at the start of ``data``.
+
+        Raises:
+            CorruptStream: ``data`` is no coded section.
+        """
+        if len(data) % 4 or len(data) < 8:
+            raise CorruptStream(
+                f"a coded section has whole words, at least 2, got {len(data)} bytes"
+            )
+        self._words = np.frombuffer(data, "<u4").astype(np.uint32)
+        self._tables = tables
+        state = int(self._words[0]) | int(self._words[1]) << 32
+        if not 1 << 31 <= state < 1 << 63:
+            raise CorruptStream("a coded section holds a value that no encoder writes")
+        # State of the numeral system, and words that were read.
+        self._cursor = np.array([state, 2], np.uint64)
+
+    def read(self, table_indexes: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Return the next values, one for each of ``table_indexes`` (flat).
+
+        Raises:
+            CorruptStream: the section ends early, or holds a symbol no encoder writes.
+        """
+        tables = self._tables
+        values = np.empty(table_indexes.size, np.int16)
+        outcome = _decode(
+            self._words,
+            table_indexes,
+            tables.cumulative,
+            tables.num_symbols,
+            tables.offset,
+            tables.buckets,
+            values,
+            self._cursor,
+        )
+        if outcome == _END_OF_DATA:
+            raise CorruptStream(
+                f"a coded section of {self._words.size} words ends before its symbols"
+            )
+        if outcome == _BAD_SYMBOL:
+            raise CorruptStream("a coded section holds a value that no encoder writes")
+        return values
+
+    def finish(self) -> None:
+        """Check that the section ends here, as the encoder began it.
+
+        Raises:
+            CorruptStream: it does not.
+        """
+        state, used = (int(value) for value in self._cursor)
+        # The encoder began with the lower bound: any other end is damage.
+        if state != 1 << 31:
+            raise CorruptStream("a coded section holds a value that no encoder writes")
+        if used != self._words.size:
+            raise CorruptStream(
+                f"{used} of {self._words.size} words of a coded section were needed"
+            )
 
 
 @numba.njit(inline="always")
@@ -189,12 +237,12 @@ def _encode(values, table_indexes, cumulative, num_symbols, offset, out):  # typ
 
 
 @numba.njit("int64(uint32[::1], uint8[::1], uint32[:,::1], int32[::1], int32[::1], uint16[:,::1],"
-            "int16[::1])", nogil=True, cache=True)  # fmt: skip
-def _decode(words, table_indexes, cumulative, num_symbols, offset, buckets, values):  # type: ignore[no-untyped-def]
-    state = np.uint64(words[0]) | np.uint64(words[1]) << _WORD_BITS
-    if state < _LOWER_BOUND or state >= _LOWER_BOUND << _WORD_BITS:
-        return _BAD_SYMBOL
-    position = 2
+            "int16[::1], uint64[::1])", nogil=True, cache=True)  # fmt: skip
+def _decode(  # type: ignore[no-untyped-def]
+    words, table_indexes, cumulative, num_symbols, offset, buckets, values, cursor
+):
+    state = cursor[0]
+    position = np.int64(cursor[1])
     for index in range(values.size):
         table = table_indexes[index]
         slot = state & _MASK
@@ -234,5 +282,6 @@ def _decode(words, table_indexes, cumulative, num_symbols, offset, buckets, valu
         if value < -MAX_VALUE or value > MAX_VALUE:
             return _BAD_SYMBOL
         values[index] = value
-    # The encoder began with the lower bound: any other end is damage.
-    return position if state == _LOWER_BOUND else _BAD_SYMBOL
+    cursor[0] = state
+    cursor[1] = position
+    return _DECODED

@@ -1,0 +1,228 @@
+"""MLIC++'s entropy model on integers, from a model file's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ugicm_codec.entropy.attention import LOGIT_LIMIT, attend_globally, attend_locally
+from ugicm_codec.entropy.checkerboard import WINDOW, Checkerboard
+from ugicm_codec.entropy.fixedpoint import (
+    ACTIVATION_LIMIT,
+    WEIGHT_LIMIT,
+    FixedPointLayer,
+    Product,
+    convolve,
+    exact_product,
+)
+from ugicm_codec.entropy.integers import gelu, half_tanh, normalise, rescale
+from ugicm_codec.entropy.mlicpp.forms import (
+    LOCAL_HEADS,
+    Activation,
+    LayerForm,
+    Sizes,
+    layer_forms,
+)
+
+__all__ = ["ExactArithmetic", "relative_positions", "tensor_forms"]
+
+# Where sums of 64 bits end before they become 32: far beyond what any table tells apart.
+_WIDE_LIMIT = 2**30
+
+_TAPS = 9
+
+Form = tuple[tuple[int, ...], torch.dtype]
+
+
+def tensor_forms(sizes: Sizes) -> dict[str, Form]:
+    """Return shape and type of every tensor that the arithmetic is built from."""
+    scalar: Form = ((), torch.int64)
+    forms: dict[str, Form] = {}
+    for name, form in layer_forms(sizes).items():
+        forms[name + ".weight"] = ((form.rows, form.columns), torch.int16)
+        forms[name + ".bias"] = ((form.columns,), torch.int64)
+        forms[name + ".shift"] = scalar
+        if form.activation is Activation.GELU:
+            forms[name + ".narrow"] = scalar
+    for index in range(sizes.slices):
+        prefix = f"slices.{index}."
+        forms[prefix + "latents.shift"] = scalar
+        forms[prefix + "local.norm_in.epsilon"] = scalar
+        forms[prefix + "local.norm_out.epsilon"] = scalar
+        forms[prefix + "local.attention.shift"] = scalar
+        biases = (2 * WINDOW - 1) ** 2
+        forms[prefix + "local.attention.position_bias"] = ((biases, LOCAL_HEADS), torch.int64)
+    return forms
+
+
+@dataclass(frozen=True, eq=False)
+class _Depthwise:
+    """Each channel convolved by itself, in 32 bits."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def build(cls, weight: Tensor, bias: Tensor) -> _Depthwise:
+        """Check the bounds that make the layer exact.
+
+        Raises:
+            ValueError: a weight is too large, or a sum could leave int32.
+        """
+        magnitudes = weight.long().abs()
+        largest = int((magnitudes.sum(0) * ACTIVATION_LIMIT).max()) + int(bias.abs().max())
+        if int(magnitudes.max()) > WEIGHT_LIMIT or not largest < 2**31:
+            raise ValueError(
+                f"weights go up to {WEIGHT_LIMIT} and sums to 2**31 - 1, "
+                f"got {int(magnitudes.max())} and {largest}"
+            )
+        return cls(weight=weight.to(torch.int32), bias=bias.to(torch.int32))
+
+    def __call__(self, values: Tensor) -> Tensor:
+        _, height, width, _ = values.shape
+        padded = functional.pad(values, (0, 0, 1, 1, 1, 1)).to(torch.int32)
+        sums = self.bias.expand(values.shape).clone()
+        for tap in range(_TAPS):
+            row, column = divmod(tap, 3)
+            part = padded[:, row : row + height, column : column + width]
+            sums.addcmul_(part, self.weight[tap])
+        return sums
+
+    def to(self, device: torch.device) -> _Depthwise:
+        """Return the layer on ``device``."""
+        return _Depthwise(self.weight.to(device), self.bias.to(device))
+
+
+class ExactArithmetic:
+    """The layers of one model on one device; equal on every machine, and without state."""
+
+    def __init__(
+        self,
+        entropy: Mapping[str, Tensor],
+        sizes: Sizes,
+        *,
+        device: torch.device,
+        products: Sequence[Product],
+    ) -> None:
+        """Check and take the tensors of ``tensor_forms``.
+
+        Raises:
+            ValueError: a number might make the arithmetic inexact.
+            InexactArithmetic: none of ``products`` is exact on the device.
+        """
+        self._finish: dict[str, Callable[[Tensor], Tensor]] = {}
+        self._layers: dict[str, FixedPointLayer] = {}
+        self._depthwise: dict[str, _Depthwise] = {}
+        for name, form in layer_forms(sizes).items():
+            weight, bias = entropy[name + ".weight"], entropy[name + ".bias"]
+            shift = int(entropy[name + ".shift"])
+            if form.depthwise:
+                self._depthwise[name] = _Depthwise.build(weight, bias).to(device)
+            else:
+                self._layers[name] = FixedPointLayer.build(
+                    weight=weight,
+                    bias=bias,
+                    shift=shift,
+                    upsample=form.upsample,
+                    kernel=form.kernel,
+                ).to(device)
+            narrow = entropy.get(name + ".narrow")
+            self._finish[name] = _finish(form, shift, 0 if narrow is None else int(narrow))
+        self._scalars = {
+            name: int(value)
+            for name, value in entropy.items()
+            if value.ndim == 0 and name.endswith((".epsilon", "latents.shift", "attention.shift"))
+        }
+        for name, value in self._scalars.items():
+            if name.endswith(".epsilon") and not 1 <= value < 2**52:
+                raise ValueError(f"{name} is from 1 to 2**52, got {value}")
+            if name.endswith(".shift") and not -16 <= value <= 32:
+                raise ValueError(f"{name} is from -16 to 32, got {value}")
+        places = relative_positions()
+        self._position_bias: dict[str, Tensor] = {}
+        for index in range(sizes.slices):
+            name = f"slices.{index}.local.attention"
+            table = entropy[name + ".position_bias"]
+            if int(table.abs().max()) >= 2**40:
+                raise ValueError(f"{name}.position_bias stays below 2**40")
+            self._position_bias[name] = table[places].permute(2, 0, 1).contiguous().to(device)
+        # One layer of each shape: exactness is a matter of depth, width and extreme operands.
+        shapes = {layer.weight.shape: layer for layer in self._layers.values()}
+        self._product = exact_product(list(shapes.values()), products)
+
+    def convolve(self, name: str, *parts: Tensor, at: Tensor | None = None) -> Tensor:
+        """See ``Arithmetic``."""
+        layer, finish = self._layers[name], self._finish[name]
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        if layer.kernel > 1:
+            return convolve(whole, layer, self._product, finish, at)
+        # A map and a list of positions are the same to a layer without neighbours.
+        lead = whole.shape[:-1]
+        rows = whole.reshape(1, 1, -1, whole.shape[-1])
+        return convolve(rows, layer, self._product, finish).view(*lead, -1)
+
+    def depthwise(self, name: str, values: Tensor) -> Tensor:
+        """See ``Arithmetic``."""
+        return self._finish[name](self._depthwise[name](values))
+
+    def normalise(self, name: str, values: Tensor) -> Tensor:
+        """See ``Arithmetic``."""
+        return normalise(values, self._scalars[name + ".epsilon"])
+
+    def attend_globally(self, queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
+        """See ``Arithmetic``."""
+        return attend_globally(queries, keys, values, heads)
+
+    def attend_locally(self, name: str, qkv: Tensor, board: Checkerboard) -> Tensor:
+        """See ``Arithmetic``."""
+        return attend_locally(qkv, self._position_bias[name], self._scalars[name + ".shift"], board)
+
+    def enter(self, name: str, latents: Tensor) -> Tensor:
+        """See ``Arithmetic``."""
+        rescaled = rescale(latents, self._scalars[name + ".shift"])
+        return rescaled.clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT).to(torch.int16)
+
+
+def relative_positions() -> Tensor:
+    """Return ``(25, 25)``, the row of the table of biases for neighbours i and j of a window."""
+    span = 2 * WINDOW - 1
+    row = torch.arange(WINDOW).repeat_interleave(WINDOW)
+    column = torch.arange(WINDOW).repeat(WINDOW)
+    rows = row[:, None] - row + WINDOW - 1
+    columns = column[:, None] - column + WINDOW - 1
+    return rows * span + columns
+
+
+def _finish(form: LayerForm, shift: int, narrow: int) -> Callable[[Tensor], Tensor]:
+    def bounded(sums: Tensor, limit: int, dtype: torch.dtype) -> Tensor:
+        return rescale(sums, shift).clamp_(-limit, limit).to(dtype)
+
+    def plain(sums: Tensor) -> Tensor:
+        return bounded(sums, ACTIVATION_LIMIT, torch.int16)
+
+    def gated(sums: Tensor) -> Tensor:
+        activated = rescale(gelu(bounded(sums, _WIDE_LIMIT, torch.int32)), narrow)
+        return activated.clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT).to(torch.int16)
+
+    def residual(sums: Tensor) -> Tensor:
+        return half_tanh(bounded(sums, _WIDE_LIMIT, torch.int32))
+
+    def logits(sums: Tensor) -> Tensor:
+        return bounded(sums, LOGIT_LIMIT, torch.int32)
+
+    def parameters(sums: Tensor) -> Tensor:
+        return bounded(sums, _WIDE_LIMIT, torch.int32)
+
+    if not -16 <= shift < 53 or not 0 <= narrow <= 32:
+        raise ValueError(f"bits to drop are from -16 to 52 and 0 to 32, got {shift} and {narrow}")
+    return {
+        Activation.NONE: plain,
+        Activation.GELU: gated,
+        Activation.RESIDUAL: residual,
+        Activation.LOGITS: logits,
+        Activation.PARAMETERS: parameters,
+    }[form.activation]
