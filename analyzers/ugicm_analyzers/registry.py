@@ -1,15 +1,18 @@
-"""The analyzers that exist, by name."""
+"""Open analyzers: those that come along by name, others by what they are made of."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from ugicm_analyzers.embedded.faces import FaceDetector
 from ugicm_analyzers.embedded.people import PeopleDetector
-from ugicm_analyzers.errors import UnknownAnalyzer
+from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification, UnknownAnalyzer
 from ugicm_analyzers.protocol import Analyzer
+from ugicm_analyzers.specification import Kind, Specification, parse_specification
 
-__all__ = ["ANALYZERS", "load_analyzers"]
+__all__ = ["ANALYZERS", "load_analyzers", "open_analyzer"]
 
 ANALYZERS: Mapping[str, Callable[[], Analyzer]] = {
     "faces": FaceDetector,
@@ -17,18 +20,87 @@ ANALYZERS: Mapping[str, Callable[[], Analyzer]] = {
 }
 
 
-def load_analyzers(names: Sequence[str]) -> dict[str, Analyzer]:
+def load_analyzers(texts: Sequence[str]) -> dict[str, Analyzer]:
     """Return analyzers that are ready, by name and in the order of their names.
+
+    Args:
+        texts: what ``parse_specification`` reads.
 
     Raises:
         UnknownAnalyzer: there is no analyzer of one of the names.
+        BadSpecification: one cannot be, or two share a name.
         AnalyzerUnavailable: what one is made of is missing here.
+        BadWeights: a file does not hold the network that it should.
     """
-    unknown = sorted(set(names) - set(ANALYZERS))
+    specifications: dict[str, Specification] = {}
+    for text in dict.fromkeys(texts):
+        specification = parse_specification(text)
+        if specification.name in specifications:
+            raise BadSpecification(f"two analyzers are called {specification.name!r}")
+        specifications[specification.name] = specification
+    embedded = {name for name, one in specifications.items() if one.kind is Kind.EMBEDDED}
+    unknown = sorted(embedded - set(ANALYZERS))
     if unknown:
         names, known = ", ".join(map(repr, unknown)), ", ".join(sorted(ANALYZERS))
         raise UnknownAnalyzer(f"no analyzer is called {names}; there are {known}")
-    analyzers = {name: ANALYZERS[name]() for name in sorted(set(names))}
+    analyzers = {name: open_analyzer(specifications[name]) for name in sorted(specifications)}
     for analyzer in analyzers.values():
         analyzer.load()
     return analyzers
+
+
+def open_analyzer(specification: Specification) -> Analyzer:
+    """Return an analyzer that is not loaded yet.
+
+    Raises:
+        UnknownAnalyzer: there is no embedded analyzer of that name.
+        BadSpecification: it cannot be.
+        AnalyzerUnavailable: what it is made of is missing here.
+        BadWeights: a file does not hold the network that it should.
+    """
+    if specification.kind is Kind.EMBEDDED:
+        if specification.name not in ANALYZERS:
+            raise UnknownAnalyzer(f"no analyzer is called {specification.name!r}")
+        return ANALYZERS[specification.name]()
+    try:
+        return _OPEN[specification.kind](specification)
+    except ModuleNotFoundError as error:
+        raise AnalyzerUnavailable(
+            f"{specification.name}: the package {error.name} is missing: "
+            f"pip install 'ugicm-analyzers[{specification.kind.value}]'"
+        ) from error
+
+
+# Each library is imported only where it is chosen: none is needed for the others.
+
+
+def _open_onnx(specification: Specification) -> Analyzer:
+    # Read when the library is loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    from ugicm_analyzers.adapters.onnx_classifier import OnnxClassifier
+    from ugicm_analyzers.adapters.onnx_detector import OnnxDetector
+    from ugicm_analyzers.adapters.onnx_session import open_network
+
+    network = open_network(Path(specification.weights))
+    if [len(port.shape) for port in network.outputs] == [2]:
+        return OnnxClassifier(specification, network)
+    return OnnxDetector(specification, network)
+
+
+def _open_tflite(specification: Specification) -> Analyzer:
+    from ugicm_analyzers.adapters.tflite_segmenter import TfliteSegmenter
+
+    return TfliteSegmenter(specification)
+
+
+def _open_torchvision(specification: Specification) -> Analyzer:
+    from ugicm_analyzers.adapters.torchvision_classifier import TorchvisionClassifier
+
+    return TorchvisionClassifier(specification)
+
+
+_OPEN: Mapping[Kind, Callable[[Specification], Analyzer]] = {
+    Kind.ONNX: _open_onnx,
+    Kind.TFLITE: _open_tflite,
+    Kind.TORCHVISION: _open_torchvision,
+}
