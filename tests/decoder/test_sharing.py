@@ -160,7 +160,12 @@ async def test_a_flood_inside_does_not_push_another_client_back(codec):
     done: list[str] = []
     limits = BatchLimits(max_items=9, max_pixels=2**20, delay_seconds=0)
     renderer = Renderer(
-        threads=1, max_queued=0, limits=limits, latents_cache_bytes=0, views_cache_bytes=0
+        threads=1,
+        in_company=9,
+        max_queued=0,
+        limits=limits,
+        latents_cache_bytes=0,
+        views_cache_bytes=0,
     )
     clients = Clients(max_calls=99, max_calls_in_all=99, max_pixels=99)
 

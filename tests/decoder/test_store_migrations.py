@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.decoder.store_frames import GOLDEN, NOW_NS, ask, change, frame
+from tests.decoder.store_frames import GOLDEN, NOW_NS, ask, change, frame, until
 from ugicm_decoder.errors import StoreUnusable
 from ugicm_decoder.store import (
     Event,
@@ -20,6 +20,7 @@ from ugicm_decoder.store import (
     Gap,
     PutOutcome,
     SqliteFrameStore,
+    StoreLimits,
     connections,
 )
 from ugicm_decoder.store.schema import SCHEMA
@@ -60,6 +61,31 @@ async def test_a_store_of_every_release_opens_with_all_it_held(golden: Path, pat
     assert ask(path, "PRAGMA user_version") == SCHEMA.version
 
 
+@pytest.mark.parametrize("golden", sorted(STORES.glob("*.sqlite")), ids=lambda path: path.stem)
+async def test_what_a_store_of_every_release_held_goes_in_the_order_of_its_storing(
+    golden: Path, path: Path
+) -> None:
+    shutil.copy(golden, path)
+    frames = [position for position, thing in enumerate(GOLDEN, 1) if isinstance(thing, Frame)]
+    store = await SqliteFrameStore.open(
+        path,
+        StoreLimits(retention_camera_bytes=5120 + 10),
+        clock_ns=lambda: NOW_NS,
+        monotonic=lambda: 0.0,
+    )
+    early = frame(sequence=0, epoch=0, stream=b"early")
+    assert await store.put(early) is PutOutcome.STORED
+
+    async def is_so() -> bool:
+        records = await store.frames(FrameQuery("gate"), after=None, limit=100)
+        return [record.key for record in records] == [early.key, frame(sequence=9).key]
+
+    await until(is_so)
+    await store.close()
+    # All were stored within one second, the last of them that is written down is the newest.
+    assert ask(path, "SELECT max(position) FROM arrival") == frames[-1] + 1
+
+
 async def test_a_migrated_store_can_give_space_back_as_a_new_one_can(path: Path) -> None:
     shutil.copy(STORES / "v1.sqlite", path)
     assert ask(path, "PRAGMA auto_vacuum") == 0
@@ -84,7 +110,7 @@ async def test_a_disk_too_full_to_rewrite_a_store_leaves_it_as_large_and_usable(
 async def test_a_store_of_a_newer_version_is_refused_in_one_line(path: Path) -> None:
     await (await SqliteFrameStore.open(path)).close()
     change(path, "PRAGMA user_version = 1000")
-    with pytest.raises(StoreUnusable, match="up to version 2, got 1000") as caught:
+    with pytest.raises(StoreUnusable, match="up to version 3, got 1000") as caught:
         await SqliteFrameStore.open(path)
     assert "\n" not in str(caught.value)
 

@@ -23,10 +23,12 @@ from ugicm_decoder.store import (
     GapReason,
     PutOutcome,
     StoreLimits,
+    ages,
     inserts,
     queries,
     removals,
 )
+from ugicm_decoder.store.ages import Ages
 from ugicm_decoder.store.connections import open_writer
 from ugicm_decoder.store.retention import Retention
 from ugicm_decoder.store.room import Room
@@ -71,7 +73,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.db = open_writer(path, self.opened)
         self.room = Room(path, LIMITS, lambda: self.disk_free)
         space = Space(self.db, path)
-        self.retention = Retention(self.db, space, LIMITS, self.room, lambda: self.now_ns)
+        self.ages = Ages(self.db, lambda: self.now_ns, lambda: self.now_ns / 1e9)
+        self.retention = Retention(
+            self.db, space, LIMITS, self.room, self.ages, lambda: self.now_ns
+        )
+        with transaction(self.db, "IMMEDIATE"):
+            self.ages.count_closed_time()
 
     def teardown(self) -> None:
         self.opened.close()
@@ -80,6 +87,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.opened.close()
+        self.now_ns += 10**9
         self.open()
 
     @rule(seconds=st.integers(1, 60))
@@ -114,6 +122,7 @@ class StoreMachine(RuleBasedStateMachine):
         with transaction(self.db, "IMMEDIATE"):
             self.room.measure(self.db)
             outcome = inserts.insert_gap(self.db, gap, self.now_ns, self.room)
+            self.ages.note()
         first = gap.first_sequence
         while FrameKey(camera, epoch, first) in self.kept:
             first += 1
@@ -134,7 +143,7 @@ class StoreMachine(RuleBasedStateMachine):
         for key in [key for key, kept in self.kept.items() if kept.stored_ns < old]:
             self.gone[key] = self.kept.pop(key).position
         for camera in ("gate", "yard"):
-            keys = sorted(key for key in self.kept if key.camera == camera)
+            keys = [key for key in self.kept if key.camera == camera]  # as they came
             while sum(len(self.kept[key].stream) for key in keys) > 40:
                 oldest = keys.pop(0)
                 self.gone[oldest] = self.kept.pop(oldest).position
@@ -192,7 +201,9 @@ class StoreMachine(RuleBasedStateMachine):
     def insert(self, put: object) -> PutOutcome:
         with transaction(self.db, "IMMEDIATE"):
             self.room.measure(self.db)
-            return inserts.insert_frame(self.db, put, self.now_ns, self.room)
+            outcome = inserts.insert_frame(self.db, put, self.now_ns, self.room)
+            self.ages.note()
+            return outcome
 
     def paged(self, query: FrameQuery) -> list[FrameKey]:
         keys: list[FrameKey] = []
@@ -241,6 +252,7 @@ def test_the_store_does_as_the_model_does(
     monkeypatch: pytest.MonkeyPatch, machine: type[StoreMachine], most_gaps: int
 ) -> None:
     monkeypatch.setattr(removals, "_GAPS_OF_EPOCH", most_gaps)
+    monkeypatch.setattr(ages, "_TRUST_SECONDS", 0)
     run_state_machine_as_test(
         machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)
     )

@@ -11,8 +11,14 @@ import pytest
 
 from tests.decoder.store_frames import NOW_NS, frame
 from ugicm_decoder.store import FrameQuery, Gap, GapReason, StoreLimits, inserts, queries
+from ugicm_decoder.store.ages import Ages
 from ugicm_decoder.store.connections import open_writer
-from ugicm_decoder.store.removals import Budget, select_beyond_age, select_beyond_bytes
+from ugicm_decoder.store.removals import (
+    Budget,
+    remove_old_gaps,
+    select_beyond_age,
+    select_beyond_bytes,
+)
 from ugicm_decoder.store.room import Room
 
 KEY = frame().key
@@ -31,6 +37,10 @@ def roomy(db: Connection) -> Room:
     room = Room(path, StoreLimits(), lambda: 10**12)
     room.measure(db)
     return room
+
+
+def ages(db: Connection) -> Ages:
+    return Ages(db, lambda: NOW_NS, lambda: 0.0)
 
 
 def plans(db: Connection, work: Callable[[Connection], object]) -> list[str]:
@@ -60,8 +70,12 @@ def plans(db: Connection, work: Callable[[Connection], object]) -> list[str]:
         lambda db: queries.select_events(db, 1, ["gate"], 100),
         lambda db: queries.select_newest_frames(db, 1, ["gate"]),
         lambda db: queries.select_cameras(db, "", 100),
-        lambda db: select_beyond_age(db, NOW_NS, ALL),
+        lambda db: select_beyond_age(db, 1, ALL),
         lambda db: select_beyond_bytes(db, 1, ALL),
+        lambda db: remove_old_gaps(db, 1, limit=10),
+        lambda db: ages(db).newest_older_than(1),
+        lambda db: ages(db).note(),
+        lambda db: ages(db).forget(limit=10),
     ],
 )
 def test_no_statement_reads_or_sorts_all_frames(

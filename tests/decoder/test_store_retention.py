@@ -28,6 +28,7 @@ from ugicm_decoder.store import (
     inserts,
     retention,
 )
+from ugicm_decoder.store.ages import Ages
 from ugicm_decoder.store.connections import open_writer
 from ugicm_decoder.store.retention import Retention
 from ugicm_decoder.store.room import Room
@@ -39,11 +40,19 @@ MIB = 2**20
 
 
 class Clock:
+    """Time that passes, and a clock on the wall that may be wrong by so many seconds."""
+
     def __init__(self) -> None:
         self.seconds = 0
+        self.wrong_by = 0
+        self.num_looks = 0
 
     def __call__(self) -> int:
-        return NOW_NS + self.seconds * 10**9
+        self.num_looks += 1
+        return NOW_NS + (self.seconds + self.wrong_by) * 10**9
+
+    def monotonic(self) -> float:
+        return float(self.seconds)
 
 
 @pytest.fixture
@@ -59,11 +68,15 @@ def clock() -> Clock:
 @asynccontextmanager
 async def opened(path: Path, clock: Clock, **limits: float) -> AsyncIterator[SqliteFrameStore]:
     chosen = StoreLimits(**{"retry_seconds": 0, "min_free_bytes": 0, **limits})
-    store = await SqliteFrameStore.open(path, chosen, clock_ns=clock)
+    store = await SqliteFrameStore.open(path, chosen, clock_ns=clock, monotonic=clock.monotonic)
     try:
         yield store
     finally:
         await store.close()
+
+
+def still(db: sqlite3.Connection) -> Ages:
+    return Ages(db, lambda: NOW_NS, lambda: 0.0)
 
 
 def size(path: Path) -> int:
@@ -73,6 +86,24 @@ def size(path: Path) -> int:
 async def sequences(store: FrameStore, camera: str = "gate") -> list[int]:
     records = await store.frames(FrameQuery(camera), after=None, limit=1000)
     return [record.key.sequence for record in records]
+
+
+async def all_of(store: FrameStore, camera: str = "gate") -> list[FrameRecord]:
+    return await store.frames(FrameQuery(camera), after=None, limit=1000)
+
+
+async def retained(clock: Clock) -> None:
+    """Return once retention has done what is due now; nobody else looks at the clock."""
+    looks = clock.num_looks
+
+    async def looked_twice() -> bool:
+        return clock.num_looks >= looks + 2
+
+    await until(looked_twice)
+
+
+async def said(caplog: pytest.LogCaptureFixture, text: str) -> bool:
+    return text in caplog.text
 
 
 async def left(store: FrameStore, *expected: int) -> None:
@@ -103,6 +134,98 @@ async def test_each_camera_keeps_its_newest_bytes(path: Path, clock: Clock) -> N
         assert await sequences(store, "yard") == [0]
         gate, yard = await store.cameras(after="", limit=10)
         assert (gate.num_frames, gate.num_bytes, yard.num_bytes) == (2, 80, 100)
+
+
+async def test_what_came_first_goes_first_whatever_a_camera_s_clock_made_of_its_epochs(
+    path: Path, clock: Clock
+) -> None:
+    async with opened(path, clock, retention_camera_bytes=80) as store:
+        # Epochs are begun with the time: this camera's clock was put right after the first.
+        await store.put(frame(epoch=2**60, sequence=0, stream=bytes(40)))
+        await store.put(frame(epoch=2**60, sequence=1, stream=bytes(40)))
+        for sequence in (3, 2):
+            await store.put(frame(epoch=7, sequence=sequence, stream=bytes(40)))
+        await left(store, 2, 3)
+        assert [record.key.epoch for record in await all_of(store)] == [7, 7]
+
+
+@pytest.mark.parametrize("wrong_by", [10**9, -(10**9)], ids=["ahead", "behind"])
+async def test_a_clock_that_jumps_removes_nothing_early_and_keeps_nothing_longer(
+    path: Path, clock: Clock, wrong_by: int
+) -> None:
+    async with opened(path, clock, retention_seconds=60) as store:
+        await store.put(frame(sequence=0))
+        clock.seconds = 30
+        clock.wrong_by = wrong_by
+        await store.put(frame(sequence=1))
+        clock.seconds = 60
+        await store.put(frame(sequence=2))
+        await retained(clock)
+        assert await sequences(store) == [0, 1, 2]
+        clock.seconds = 61
+        await left(store, 1, 2)
+        clock.wrong_by = 0
+        clock.seconds = 91
+        await left(store, 2)
+        clock.seconds = 121
+        await left(store)
+
+
+async def test_time_in_which_the_store_was_closed_counts_once_the_clock_can_be_trusted(
+    path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    day = 86_400
+    async with opened(path, clock, retention_seconds=2 * day) as store:
+        await store.put(frame(sequence=0))
+    clock.seconds = day
+    async with opened(path, clock, retention_seconds=2 * day) as store:
+        await store.put(frame(sequence=1))
+        clock.seconds = day + 3599
+        await store.put(frame(sequence=2))
+        clock.seconds = day + 3600
+        await until(lambda: said(caplog, f"closed for {day - 1} s"))
+        clock.seconds = 2 * day
+        await retained(clock)
+        assert await sequences(store) == [0, 1, 2]
+        clock.seconds = 2 * day + 1
+        await left(store, 1, 2)
+        # What was stored before that was known counts from then on.
+        clock.seconds = 3 * day + 3600
+        await retained(clock)
+        assert await sequences(store) == [1, 2]
+        clock.seconds = 3 * day + 3601
+        await left(store)
+
+
+@pytest.mark.parametrize("wrong_by", [10**9, -(10**9)], ids=["ahead", "behind"])
+async def test_a_clock_that_is_wrong_for_less_than_an_hour_after_the_start_removes_nothing(
+    path: Path, clock: Clock, wrong_by: int
+) -> None:
+    async with opened(path, clock, retention_seconds=7200) as store:
+        await store.put(frame(sequence=0))
+    clock.wrong_by = wrong_by
+    async with opened(path, clock, retention_seconds=7200) as store:
+        await store.put(frame(sequence=1))
+        clock.seconds = 3000
+        await retained(clock)
+        clock.wrong_by = 0
+        clock.seconds = 7000
+        await store.put(frame(sequence=2))
+        await retained(clock)
+        assert await sequences(store) == [0, 1, 2]
+        clock.seconds = 7202
+        await left(store, 2)
+
+
+async def test_when_frames_were_stored_is_forgotten_with_them(path: Path, clock: Clock) -> None:
+    async with opened(path, clock, retention_camera_bytes=40) as store:
+        for number in range(20):
+            clock.seconds = number
+            await store.put(frame(sequence=number, stream=bytes(20)))
+        await left(store, 18, 19)
+        await retained(clock)
+    assert ask(path, "SELECT count(*) FROM arrival") <= 3
 
 
 async def test_without_limits_everything_stays(path: Path, clock: Clock) -> None:
@@ -236,7 +359,7 @@ def test_one_step_is_bounded_in_frames_and_in_bytes(
     with ExitStack() as resources:
         db = open_writer(path, resources)
         room = Room(path, limits, lambda: 10**12)
-        work = Retention(db, Space(db, path), limits, room, lambda: NOW_NS)
+        work = Retention(db, Space(db, path), limits, room, still(db), lambda: NOW_NS)
 
         def removed_by_one_step(*frames: Frame) -> int:
             with transaction(db, "IMMEDIATE"):
@@ -264,7 +387,7 @@ def test_one_step_gives_many_pages_back_at_once(
     with ExitStack() as resources:
         db = open_writer(path, resources)
         room = Room(path, limits, lambda: 10**12)
-        work = Retention(db, Space(db, path), limits, room, lambda: NOW_NS)
+        work = Retention(db, Space(db, path), limits, room, still(db), lambda: NOW_NS)
         with transaction(db, "IMMEDIATE"):
             room.measure(db)
             inserts.insert_frame(db, frame(stream=bytes(200 * 4096)), NOW_NS, room)

@@ -74,6 +74,7 @@ class GroupCommit:
         closed: returns what callers are told who come after ``close``.
         limits: on a group.
         begun: called in the thread within each transaction, before the writes.
+        ended: called in the thread within each transaction, after the writes.
         committed: called in the thread after each commit, before the callers are answered.
         upkeep: stepped between groups; None where there is nothing to keep up.
     """
@@ -87,6 +88,7 @@ class GroupCommit:
         closed: Callable[[], Exception],
         limits: GroupLimits = GroupLimits(),
         begun: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
         committed: Callable[[Commit], None] = lambda _: None,
         upkeep: Upkeep | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class GroupCommit:
         self._closed_error = closed
         self._limits = limits
         self._begun = begun
+        self._ended = ended
         self._committed = committed
         self._upkeep = upkeep
         self._closed = False
@@ -167,6 +170,7 @@ class GroupCommit:
             with transaction(self._db, "IMMEDIATE"):
                 self._begun()
                 outcomes = [self._outcome(write) for write in writes]
+                self._ended()
             changes = self._db.total_changes - before
             self._committed(Commit(len(writes), changes, time.monotonic() - started))
         except (sqlite3.Error, OSError) as failure:

@@ -13,8 +13,8 @@ class StoreLimits:
 
     Attributes:
         retention_seconds: how long a frame is kept, from its storing: one that comes late from a
-            spool stays as long as any other, and a camera's wrong clock removes nothing.
-        retention_camera_bytes: of the streams of each camera; the oldest by key go first.
+            spool stays as long as any other, and a wrong clock removes nothing (``Ages``).
+        retention_camera_bytes: of the streams of each camera; those stored first go first.
         max_store_bytes: of the database's pages in use.
         min_free_bytes: what stays free on the disk, so that reads and retention go on.
         retry_seconds: how long nothing new of an epoch is taken once a frame of it found no room.

@@ -67,14 +67,11 @@ class Budget:
         self._num_bytes -= frame.num_bytes
 
 
-def select_beyond_age(
-    db: sqlite3.Connection, stored_before_ns: int, budget: Budget
-) -> list[Doomed]:
-    """Return frames stored before a moment, the oldest first, as far as the budget goes."""
+def select_beyond_age(db: sqlite3.Connection, position: int, budget: Budget) -> list[Doomed]:
+    """Return frames up to a position, the first first, as far as the budget goes."""
     chosen: list[Doomed] = []
     rows = db.execute(
-        f"SELECT {_DOOMED} FROM frame WHERE stored_ns < ? ORDER BY stored_ns, position",
-        (stored_before_ns,),
+        f"SELECT {_DOOMED} FROM frame WHERE position <= ? ORDER BY position", (position,)
     )
     with closing(rows):
         for frame in starmap(Doomed, rows):
@@ -86,14 +83,14 @@ def select_beyond_age(
 
 
 def select_beyond_bytes(db: sqlite3.Connection, camera_bytes: int, budget: Budget) -> list[Doomed]:
-    """Return what cameras have beyond their bytes, the first by key, as far as the budget goes."""
+    """Return what cameras have beyond their bytes, in the order of storing, within the budget."""
     chosen: list[Doomed] = []
     cameras = db.execute(
         "SELECT name, num_bytes - ? FROM camera WHERE num_bytes > ?", (camera_bytes, camera_bytes)
     ).fetchall()
     for camera, excess in cameras:
         rows = db.execute(
-            f"SELECT {_DOOMED} FROM frame WHERE camera = ? ORDER BY epoch, sequence", (camera,)
+            f"SELECT {_DOOMED} FROM frame WHERE camera = ? ORDER BY position", (camera,)
         )
         with closing(rows):
             for frame in starmap(Doomed, rows):
@@ -120,15 +117,15 @@ def remove_frames(db: sqlite3.Connection, frames: Sequence[Doomed], removed_ns: 
         _remember(db, camera, epoch, gone, removed_ns)
 
 
-def remove_old_gaps(db: sqlite3.Connection, recorded_before_ns: int, *, limit: int) -> None:
-    """Remove records of frames that never came or are damaged.
+def remove_old_gaps(db: sqlite3.Connection, position: int, *, limit: int) -> None:
+    """Remove records, up to a position, of frames that never came or are damaged.
 
     What was removed by retention is remembered for good: its frames may come again.
     """
     db.execute(
         "DELETE FROM gap WHERE position IN (SELECT position FROM gap "
-        f"WHERE reason <> {_RETENTION} AND recorded_ns < ? LIMIT ?)",
-        (recorded_before_ns, limit),
+        f"WHERE reason <> {_RETENTION} AND position <= ? LIMIT ?)",
+        (position, limit),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from ugicm_decoder.store.ages import Ages
 from ugicm_decoder.store.limits import StoreLimits
 from ugicm_decoder.store.removals import (
     Budget,
@@ -32,7 +33,8 @@ class Retention:
         space: of the same database.
         limits: what to keep to.
         room: tells when the disk is nearly full.
-        clock_ns: nanoseconds since 1970, as frames are stamped with.
+        ages: of what is stored.
+        clock_ns: nanoseconds since 1970, as gaps are stamped with.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Retention:
         space: Space,
         limits: StoreLimits,
         room: Room,
+        ages: Ages,
         clock_ns: Callable[[], int],
     ) -> None:
         self._db = db
         self._space = space
         self._limits = limits
         self._room = room
+        self._ages = ages
         self._clock_ns = clock_ns
 
     def do_part(self) -> bool:
@@ -58,11 +62,13 @@ class Retention:
         budget = Budget(frames=_STEP_FRAMES, num_bytes=_STEP_BYTES)
         now_ns = self._clock_ns()
         with transaction(self._db, "IMMEDIATE"):
+            self._ages.count_closed_time()
             if self._limits.retention_seconds is not None:
-                before_ns = now_ns - round(1e9 * self._limits.retention_seconds)
-                remove_frames(self._db, select_beyond_age(self._db, before_ns, budget), now_ns)
-                remove_old_gaps(self._db, before_ns, limit=_STEP_FRAMES)
+                last = self._ages.newest_older_than(self._limits.retention_seconds)
+                remove_frames(self._db, select_beyond_age(self._db, last, budget), now_ns)
+                remove_old_gaps(self._db, last, limit=_STEP_FRAMES)
             if self._limits.retention_camera_bytes is not None:
                 most = self._limits.retention_camera_bytes
                 remove_frames(self._db, select_beyond_bytes(self._db, most, budget), now_ns)
+            self._ages.forget(limit=_STEP_FRAMES)
         return budget.is_spent

@@ -88,6 +88,27 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             (SELECT coalesce(max(position), 0) FROM frame WHERE camera = camera.name)
         """,
     ),
+    # For retention in the order of arrival: which positions had been given by the end of a second.
+    # Seconds count the time that the store was open, and clock_ns is what the clock said then.
+    (
+        "CREATE INDEX frame_by_arrival ON frame (camera)",
+        "DROP INDEX frame_by_age",
+        "DROP INDEX gap_by_age",
+        "CREATE INDEX gap_by_arrival ON gap (position) WHERE reason <> 2",
+        """
+        CREATE TABLE arrival (
+            second INTEGER PRIMARY KEY,
+            position INTEGER NOT NULL,
+            clock_ns INTEGER NOT NULL
+        )
+        """,
+        # A clock that was put back while frames were stored: they are as young as the one before.
+        """
+        INSERT INTO arrival SELECT latest_ns / 1000000000, max(position), max(latest_ns)
+        FROM (SELECT position, max(stored_ns) OVER (ORDER BY position) AS latest_ns FROM frame)
+        GROUP BY 1
+        """,
+    ),
 )
 
 SCHEMA = Schema("frame store", _APPLICATION_ID, _MIGRATIONS)

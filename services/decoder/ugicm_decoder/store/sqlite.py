@@ -15,6 +15,7 @@ from pathlib import Path
 from ugicm_decoder.errors import FrameDamaged, StoreError, StoreFailed, StoreUnusable
 from ugicm_decoder.metrics import COMMIT_WRITES, DAMAGED_FRAMES
 from ugicm_decoder.store import inserts, queries
+from ugicm_decoder.store.ages import Ages
 from ugicm_decoder.store.connections import open_writer, typed
 from ugicm_decoder.store.interface import (
     CameraSummary,
@@ -64,6 +65,7 @@ class SqliteFrameStore:
         *,
         limits: StoreLimits,
         clock_ns: Callable[[], int],
+        monotonic: Callable[[], float],
         disk_free: Callable[[], int],
     ) -> None:
         self._clock_ns = clock_ns
@@ -75,13 +77,15 @@ class SqliteFrameStore:
         self._newest_position = queries.newest_position(writer)
         self._grown = asyncio.Event()
         self._room = Room(path, limits, disk_free)
-        retention = Retention(writer, Space(writer, path), limits, self._room, clock_ns)
+        ages = Ages(writer, clock_ns, monotonic)
+        retention = Retention(writer, Space(writer, path), limits, self._room, ages, clock_ns)
         self._writes = GroupCommit(
             writer,
             name="frame-writer",
             failed=self._refusal,
             closed=lambda: StoreFailed("the frame store is closed"),
             begun=lambda: self._room.measure(writer),
+            ended=ages.note,
             committed=self._committed,
             upkeep=Upkeep(retention.do_part, what="frame store"),
         )
@@ -93,6 +97,7 @@ class SqliteFrameStore:
         limits: StoreLimits = StoreLimits(),  # noqa: B008 - frozen
         *,
         clock_ns: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
         disk_free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> SqliteFrameStore:
         """Open the store at ``path``, made or brought to the current version where needed.
@@ -101,6 +106,7 @@ class SqliteFrameStore:
             path: the database's file; its log and a lock lie beside it.
             limits: what the store may hold.
             clock_ns: nanoseconds since 1970.
+            monotonic: seconds that pass, from any beginning.
             disk_free: the bytes that are free on the disk of a folder.
 
         Raises:
@@ -119,6 +125,7 @@ class SqliteFrameStore:
                 opened.pop_all(),
                 limits=limits,
                 clock_ns=clock_ns,
+                monotonic=monotonic,
                 disk_free=partial(disk_free, path.parent),
             )
 

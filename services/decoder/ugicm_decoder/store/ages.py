@@ -1,0 +1,99 @@
+"""Tell how long ago frames were stored, whatever becomes of the clock on the wall."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+
+__all__ = ["Ages"]
+
+_log = logging.getLogger(__name__)
+
+# A clock that is wrong when a machine starts has been put right by then.
+_TRUST_SECONDS = 3600.0
+
+
+class Ages:
+    """Seconds that passed while the store was open; used by the writer's thread only.
+
+    They run on from where they ended when the store was open before. What the clock on the wall
+    says is asked for once, an hour after the opening: for how long the store was closed. So a
+    clock that jumps makes nothing older, and one that is put back nothing younger.
+
+    Args:
+        db: the connection that writes.
+        clock_ns: nanoseconds since 1970.
+        monotonic: seconds that pass, from any beginning.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        clock_ns: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._db = db
+        self._clock_ns = clock_ns
+        self._monotonic = monotonic
+        self._opened = monotonic()
+        self._left_ns: int | None = None
+        self._base = clock_ns() // 10**9
+        last = db.execute(
+            "SELECT second, clock_ns FROM arrival ORDER BY second DESC LIMIT 1"
+        ).fetchone()
+        if last is not None:
+            # A second of its own: what was stored before may still turn out to be older.
+            self._base, self._left_ns = last[0] + 1, last[1]
+
+    def note(self) -> None:
+        """Remember, in a transaction that stored something, that it was now."""
+        self._db.execute(
+            "INSERT INTO arrival (second, position, clock_ns) "
+            "SELECT ?, newest_position, ? FROM store WHERE newest_position > "
+            "coalesce((SELECT position FROM arrival ORDER BY second DESC LIMIT 1), 0) "
+            "ON CONFLICT (second) DO UPDATE "
+            "SET position = excluded.position, clock_ns = excluded.clock_ns",
+            (self._now(), self._clock_ns()),
+        )
+
+    def newest_older_than(self, seconds: float) -> int:
+        """Return the last position that was stored longer ago than so many seconds, or 0.
+
+        An age is told at most a second short, and never too long.
+        """
+        row = self._db.execute(
+            "SELECT position FROM arrival WHERE second < ? ORDER BY second DESC LIMIT 1",
+            (self._now() - seconds,),
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def forget(self, *, limit: int) -> None:
+        """Forget when frames were stored that are gone, in a transaction; the newest stays."""
+        self._db.execute(
+            "DELETE FROM arrival WHERE position < (SELECT min(position) FROM frame) "
+            "AND second IN (SELECT second FROM arrival ORDER BY second LIMIT ?) "
+            "AND second < (SELECT max(second) FROM arrival)",
+            (limit,),
+        )
+
+    def count_closed_time(self) -> None:
+        """Add for how long the store was closed, once that can be trusted; in a transaction.
+
+        What was stored since then counts as stored now: it must not have aged meanwhile.
+        """
+        elapsed = self._monotonic() - self._opened
+        if self._left_ns is None or elapsed < _TRUST_SECONDS:
+            return
+        closed = (self._clock_ns() - self._left_ns) // 10**9 - round(elapsed) - 1
+        self._left_ns = None
+        if closed <= 0:
+            return
+        _log.info("the frame store was closed for %d s, by which its frames are older", closed)
+        opened = self._base
+        self._base += closed
+        self._db.execute("DELETE FROM arrival WHERE second >= ?", (opened,))
+        self.note()
+
+    def _now(self) -> int:
+        return self._base + int(self._monotonic() - self._opened)
