@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -156,8 +157,11 @@ async def decoding(servicer):
 
 @asynccontextmanager
 async def analyzing(analyzers, *, decoder, **settings):
-    """Serve analyzers with a decoder at an address; yields a stub and the server."""
-    chosen = AnalyticsSettings(port=0, decoder=decoder, **settings)
+    """Serve analyzers with a decoder at an address; yields a stub and the server.
+
+    Results are kept where a file is named for them.
+    """
+    chosen = AnalyticsSettings(**{"port": 0, "decoder": decoder, "results": Path(), **settings})
     server = Server(chosen, ANALYTICS_STATUS, services=[SERVICE])
     port = await server.listen()
     serving = asyncio.create_task(serve(chosen, server, analyzers))

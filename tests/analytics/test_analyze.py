@@ -311,7 +311,7 @@ async def test_more_pictures_than_may_wait_are_refused():
     brightness = Brightness()
     analyzers = {"brightness": brightness}
     one = request(picture=rgb(GREY))
-    async with analyzing(analyzers, decoder=NOWHERE, threads=1, max_queued=0) as (stub, _):
+    async with analyzing(analyzers, decoder=NOWHERE, max_batch=1, max_queued=0) as (stub, _):
         with brightness.holding_up():
             running = asyncio.ensure_future(stub.Analyze(one))
             await brightness.until_held_up()

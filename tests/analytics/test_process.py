@@ -26,9 +26,11 @@ def _own_logging():
     root.setLevel(level)
 
 
-async def test_a_process_serves_until_sigterm_and_ends_with_0():
+async def test_a_process_serves_until_sigterm_and_ends_with_0(tmp_path):
     running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ugicm_analytics", "--port=0"), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "ugicm_analytics", "--port=0"),
+        f"--results={tmp_path / 'results.sqlite'}",
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         line = (await running.stdout.readline()).decode()

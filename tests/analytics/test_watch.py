@@ -146,7 +146,9 @@ async def test_a_frame_that_waits_for_a_thread_is_not_decoded_again(
     monkeypatch.setattr(asyncio, "sleep", sleep)
     async with (
         decoding(decoder) as address,
-        analyzing({"brightness": brightness}, decoder=address, threads=1, max_queued=0) as running,
+        analyzing(
+            {"brightness": brightness}, decoder=address, max_batch=1, max_queued=0
+        ) as running,
     ):
         stub, _ = running
         with brightness.holding_up():

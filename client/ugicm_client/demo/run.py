@@ -143,7 +143,10 @@ async def _services(logs: Path) -> AsyncIterator[_Clients]:
         decoder = await start("decoder", "--store", str(state / "frames.sqlite"))
         encoder, analytics = await _together(
             start("encoder", "--upstream", decoder.address),
-            start("analytics", "--decoder", decoder.address),
+            start(
+                "analytics",
+                *("--decoder", decoder.address, "--results", str(state / "results.sqlite")),
+            ),
         )
         await _together(*(each.until_serving() for each in (decoder, encoder, analytics)))
         yield _Clients(

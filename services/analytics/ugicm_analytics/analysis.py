@@ -1,17 +1,39 @@
-"""Run the analyzers that a request chose over one picture."""
+"""Let the analyzers that a request chose look at one picture."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
-from ugicm_analyzers.protocol import Analyzer, AnalyzerInfo, Findings
+from ugicm_analyzers.protocol import AnalyzerInfo, Findings
 
+from ugicm.v1.types_pb2 import Failure
+from ugicm_analytics.errors import AnalyzerStuck
+from ugicm_analytics.lanes import Lane
+from ugicm_analytics.status import ANALYTICS_STATUS
+from ugicm_servicekit.backoff import Backoff
+from ugicm_servicekit.errors import Overloaded
 from ugicm_servicekit.pictures import Pixels
-from ugicm_servicekit.stages import stage
+from ugicm_servicekit.status import failure_of
+from ugicm_servicekit.work import Done
 
-__all__ = ["Choice", "Outcome", "run_analyzers"]
+__all__ = ["Choice", "Outcome", "Patience", "patiently", "run_analyzers"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Patience(enum.Enum):
+    """What to do where others are first."""
+
+    REFUSE = "refuse"
+    # Wait for them.
+    WAIT = "wait"
+    # Wait for an analyzer that is stuck, too.
+    OUTLAST = "outlast"
 
 
 @dataclass(frozen=True)
@@ -19,62 +41,79 @@ class Choice:
     """One analyzer to run.
 
     Attributes:
-        analyzer: the analyzer.
+        info: which analyzer it is.
         labels: what it shall tell apart; empty unless it needs labels.
         minimum_score: leaves out findings below it.
     """
 
-    analyzer: Analyzer
+    info: AnalyzerInfo
     labels: tuple[str, ...]
     minimum_score: float
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one analyzer.
+    """What came of one choice.
 
     Attributes:
-        info: which analyzer it was.
-        findings: those of the minimum score, the highest first, or why there are none.
-        seconds: what it took.
+        choice: what was asked for.
+        findings: of any score, in any order; or why there are none.
+        queue_seconds: what it waited.
+        seconds: what the analyzer took, for the whole batch.
     """
 
-    info: AnalyzerInfo
-    findings: Findings | Exception
+    choice: Choice
+    findings: Findings | Failure
+    queue_seconds: float
     seconds: float
 
 
-def run_analyzers(choices: Sequence[Choice], picture: Pixels) -> list[Outcome]:
-    """Return what came of each choice; one that fails does not take the others along."""
-    with stage("analyze"):
-        return [_run(choice, picture) for choice in choices]
+async def run_analyzers(
+    lanes: Mapping[str, Lane], choices: Sequence[Choice], picture: Pixels, patience: Patience
+) -> list[Outcome]:
+    """Return what came of each choice; one that fails or is late does not take the others along.
+
+    Raises:
+        Overloaded: too many pictures wait for every one of the analyzers.
+    """
+
+    def look(choice: Choice) -> Awaitable[Done[Findings]]:
+        run = lanes[choice.info.name].look
+        if patience is Patience.REFUSE:
+            return run(picture, choice.labels)
+        if patience is Patience.OUTLAST:
+            return patiently(_until_unstuck, run, picture, choice.labels)
+        return patiently(run, picture, choice.labels)
+
+    looks = await asyncio.gather(*map(look, choices), return_exceptions=True)
+    refusals = [done for done in looks if isinstance(done, Overloaded)]
+    if refusals and len(refusals) == len(looks):
+        raise refusals[0]
+    return [_outcome(choice, done) for choice, done in zip(choices, looks, strict=True)]
 
 
-def _run(choice: Choice, picture: Pixels) -> Outcome:
-    info = choice.analyzer.info
-    started = time.perf_counter()
-    findings: Findings | Exception
-    try:
-        (found,) = choice.analyzer.analyze([picture], choice.labels)
-        findings = _at_least(choice.minimum_score, found)
-    except Exception as error:  # noqa: BLE001 - what a library raises is not ours to know
-        findings = error
-    return Outcome(info, findings, time.perf_counter() - started)
+async def patiently(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Wait wherever others are first: who watches can be late, but misses nothing."""
+    backoff = Backoff()
+    while True:
+        try:
+            return await work(*args, **kwargs)
+        except Overloaded as error:
+            await asyncio.sleep(backoff.next_seconds(at_least=error.retry_after_seconds))
 
 
-def _at_least(minimum_score: float, findings: Findings) -> Findings:
-    return Findings(
-        detections=tuple(
-            sorted(
-                (item for item in findings.detections if item.score >= minimum_score),
-                key=lambda item: -item.score,
-            )
-        ),
-        classifications=tuple(
-            sorted(
-                (item for item in findings.classifications if item.score >= minimum_score),
-                key=lambda item: -item.score,
-            )
-        ),
-        segments=findings.segments,
-    )
+async def _until_unstuck(run: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    while True:
+        try:
+            return await run(*args, **kwargs)
+        except AnalyzerStuck as error:
+            await asyncio.sleep(error.retry_after_seconds)
+
+
+def _outcome(choice: Choice, done: Done[Findings] | BaseException) -> Outcome:
+    if isinstance(done, Done):
+        return Outcome(choice, done.value, done.queue_seconds, done.run_seconds)
+    if not isinstance(done, Exception):
+        raise done
+    failure = failure_of(done, ANALYTICS_STATUS, method=f"analyzer {choice.info.name}")
+    return Outcome(choice, failure, 0.0, 0.0)

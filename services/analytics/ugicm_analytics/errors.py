@@ -2,6 +2,14 @@
 
 AnalyticsError
   x ResultsNotKept          this server has no store of results
+  x BadPageToken            the token was not made for this query
+  + ResultsError            the results store cannot answer
+      x ResultsFull          there is no room for anything new, or the disk refuses to write
+      x ResultsFailed        the database cannot be read, or is closed
+      x ResultsDamaged       its file no longer reads as it was written
+  + AnalyzerLate            an analyzer did not answer in time
+      x AnalyzerTooSlow      it was looking at the picture when its time was up
+      x AnalyzerStuck        it is still busy with an earlier picture, whose time is up
   + DecoderError            the decoder gave no picture
       x FrameNotFound        it has no such frame
       x RequestRefused       it takes the request or the stream for wrong
@@ -17,6 +25,10 @@ from __future__ import annotations
 
 __all__ = [
     "AnalyticsError",
+    "AnalyzerLate",
+    "AnalyzerStuck",
+    "AnalyzerTooSlow",
+    "BadPageToken",
     "DecoderDenied",
     "DecoderError",
     "DecoderExhausted",
@@ -25,6 +37,10 @@ __all__ = [
     "FrameNotFound",
     "NotDecodable",
     "RequestRefused",
+    "ResultsDamaged",
+    "ResultsError",
+    "ResultsFailed",
+    "ResultsFull",
     "ResultsNotKept",
     "StreamDamaged",
 ]
@@ -36,6 +52,54 @@ class AnalyticsError(Exception):
 
 class ResultsNotKept(AnalyticsError):
     """This server has no store of results."""
+
+
+class BadPageToken(AnalyticsError):
+    """The page token is damaged, or was not made for this query."""
+
+
+class ResultsError(AnalyticsError):
+    """The results store cannot answer."""
+
+
+class ResultsFull(ResultsError):
+    """There is no room for anything new, or the disk refuses to write.
+
+    Attributes:
+        retry_after_seconds: when to try again.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ResultsFailed(ResultsError):
+    """The database cannot be read, or is closed."""
+
+
+class ResultsDamaged(ResultsError):
+    """The store's file no longer reads as it was written."""
+
+
+class AnalyzerLate(AnalyticsError):
+    """An analyzer did not answer in time."""
+
+
+class AnalyzerTooSlow(AnalyzerLate):
+    """The analyzer was looking at the picture when its time was up."""
+
+
+class AnalyzerStuck(AnalyzerLate):
+    """The analyzer is still busy with an earlier picture, whose time is up.
+
+    Attributes:
+        retry_after_seconds: when to try again.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class DecoderError(AnalyticsError):

@@ -4,47 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from ugicm_analyzers.protocol import Analyzer
 
 from ugicm.v1 import analytics_pb2 as pb
 from ugicm.v1 import analytics_pb2_grpc, decoder_pb2, types_pb2
-from ugicm_analytics.analysis import Choice, Outcome, run_analyzers
-from ugicm_analytics.decoder import DecodedPicture, Decoder
-from ugicm_analytics.errors import ResultsNotKept
+from ugicm_analytics.analysis import Choice, Patience
+from ugicm_analytics.decoder import Decoder
+from ugicm_analytics.errors import ResultsError, ResultsNotKept
+from ugicm_analytics.pictures import Pictures
+from ugicm_analytics.results import Place, ResultStore
+from ugicm_analytics.results.tokens import read_token, write_token
 from ugicm_analytics.status import ANALYTICS_STATUS
 from ugicm_analytics.watching import newest_of_each_camera
-from ugicm_analytics.wire import analyzer_to_wire, choices_from_wire, result_to_wire
-from ugicm_codec.limits import Limits
+from ugicm_analytics.wire import (
+    analyzer_to_wire,
+    cameras_from_wire,
+    choices_from_wire,
+    missed_to_wire,
+    query_from_wire,
+)
 from ugicm_servicekit.authorisation import check_item
-from ugicm_servicekit.backoff import Backoff
-from ugicm_servicekit.clients import pixels_under_way
-from ugicm_servicekit.errors import BadRequest, Overloaded, Unreachable
+from ugicm_servicekit.errors import BadRequest, Unreachable
 from ugicm_servicekit.flow import in_order
-from ugicm_servicekit.logs import about_frame
-from ugicm_servicekit.pictures import count_pixels, pixels_from_wire
 from ugicm_servicekit.status import failure_of, or_failure
-from ugicm_servicekit.tracing import frame_span
-from ugicm_servicekit.wire import key_from_wire, view_from_wire
-from ugicm_servicekit.work import Workers
+from ugicm_servicekit.wire import key_from_wire, page_size_from_wire, view_from_wire
 
 __all__ = ["AnalyticsServicer"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
-    """``ugicm.v1.AnalyticsService`` over loaded analyzers and a decoder.
+    """``ugicm.v1.AnalyticsService`` over loaded analyzers, a decoder and a store of results.
 
     Args:
         analyzers: what can be asked for, by name.
-        decoder: where pixels come from.
-        workers: threads for analysis.
-        limits: on pictures that come with requests.
+        pictures: looks at them.
+        decoder: tells of frames.
+        store: has results; None: they are not kept.
         decode_seconds: how long the decoder may take for one picture.
         analyze_ahead: how many items of one AnalyzeStream or Watch may be under way.
         stopping: set when calls that last must end.
@@ -53,18 +52,18 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
     def __init__(
         self,
         analyzers: Mapping[str, Analyzer],
+        pictures: Pictures,
         decoder: Decoder,
-        workers: Workers,
+        store: ResultStore | None,
         *,
-        limits: Limits,
         decode_seconds: float,
         analyze_ahead: int,
         stopping: asyncio.Event,
     ) -> None:
         self._analyzers = analyzers
+        self._pictures = pictures
         self._decoder = decoder
-        self._workers = workers
-        self._limits = limits
+        self._store = store
         self._decode_seconds = decode_seconds
         self._analyze_ahead = analyze_ahead
         self._stopping = stopping
@@ -121,7 +120,35 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
     async def ListResults(
         self, request: pb.ListResultsRequest, context: Any
     ) -> pb.ListResultsResponse:
-        raise ResultsNotKept("this server answers with results and does not keep them")
+        store = self._kept_results()
+        query, size = query_from_wire(request), page_size_from_wire(request.page_size)
+        place = read_token(query, request.page_token)
+        after = None if place is None else Place(*place)
+        found = await store.pictures(query, after=after, limit=size + 1)
+        page = found[:size]
+        last = page[-1].place if found[size:] else None
+        return pb.ListResultsResponse(
+            analyses=[one.analysis for one in page],
+            next_page_token=write_token(query, last.captured_ns, last.row) if last else "",
+        )
+
+    async def ListMissed(
+        self, request: pb.ListMissedRequest, context: Any
+    ) -> pb.ListMissedResponse:
+        store = self._kept_results()
+        cameras, size = cameras_from_wire(request.cameras), page_size_from_wire(request.page_size)
+        after, _ = read_token(cameras, request.page_token) or (0, 0)
+        found = await store.missed(cameras, after=after, limit=size + 1)
+        page = found[:size]
+        return pb.ListMissedResponse(
+            missed=map(missed_to_wire, page),
+            next_page_token=write_token(cameras, page[-1].row) if found[size:] else "",
+        )
+
+    def _kept_results(self) -> ResultStore:
+        if self._store is None:
+            raise ResultsNotKept("this server answers with results and does not keep them")
+        return self._store
 
     async def _analyze(
         self, request: pb.AnalyzeRequest, timeout_seconds: float
@@ -134,50 +161,23 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
         if source == "picture":
             if request.options.HasField("view"):
                 raise BadRequest("a picture is not decoded and has no view, got one")
-            return pb.AnalyzeResponse(analysis=await self._picture(request.picture, choices))
+            analysis = await self._pictures.picture(request.picture, choices)
+            return pb.AnalyzeResponse(analysis=analysis)
         view = view_from_wire(request.options.view)
         if source == "stream":
-            picture = await self._decoder.decode(
-                request.stream, view, timeout_seconds=timeout_seconds
+            analysis = await self._pictures.stream(
+                request.stream, view, choices, timeout_seconds=timeout_seconds
             )
-            return pb.AnalyzeResponse(analysis=await self._decoded(picture, choices))
-        key = key_from_wire(request.key)
-        about_frame(key)
-        with frame_span("analyze", key):
-            picture = await self._decoder.decode(key, view, timeout_seconds=timeout_seconds)
-            return pb.AnalyzeResponse(analysis=await self._decoded(picture, choices))
-
-    async def _picture(self, picture: types_pb2.Picture, choices: Sequence[Choice]) -> pb.Analysis:
-        def work() -> tuple[tuple[int, ...], list[Outcome]]:
-            pixels = pixels_from_wire(picture, self._limits)
-            return pixels.shape, run_analyzers(choices, pixels)
-
-        with pixels_under_way(await count_pixels(picture, self._limits)):
-            done = await self._workers.timed(work)
-        (height, width, _), outcomes = done.value
-        return pb.Analysis(
-            height=height,
-            width=width,
-            results=map(result_to_wire, outcomes),
-            statistics=pb.AnalyzeStatistics(queue_seconds=done.queue_seconds),
+            return pb.AnalyzeResponse(analysis=analysis)
+        seen = await self._pictures.frame(
+            key_from_wire(request.key),
+            view,
+            choices,
+            timeout_seconds=timeout_seconds,
+            patience=Patience.REFUSE,
         )
-
-    async def _decoded(self, picture: DecodedPicture, choices: Sequence[Choice]) -> pb.Analysis:
-        height, width, _ = picture.pixels.shape
-        with pixels_under_way(height * width):
-            done = await self._workers.timed(run_analyzers, choices, picture.pixels)
-        return pb.Analysis(
-            key=picture.key,
-            capture_time=picture.capture_time,
-            height=height,
-            width=width,
-            view=picture.view,
-            model_sha256=picture.model_sha256,
-            results=map(result_to_wire, done.value),
-            statistics=pb.AnalyzeStatistics(
-                queue_seconds=done.queue_seconds, decode_seconds=picture.seconds
-            ),
-        )
+        await self._pictures.keep(seen)
+        return pb.AnalyzeResponse(analysis=seen.answer)
 
     async def _answer_event(
         self, event: decoder_pb2.WatchFramesResponse, *, view: float, choices: Sequence[Choice]
@@ -185,21 +185,24 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
         """Return what became of a frame; raise only what ends the whole watch.
 
         Raises:
-            Unreachable: the decoder went away; the watch goes on from its last cursor.
+            ResultsError: its results cannot be kept; the watch goes on from its last cursor.
+            Unreachable: the decoder went away; the same holds.
         """
         response = pb.WatchResultsResponse(cursor=event.cursor)
         if event.WhichOneof("event") == "gap":
             response.gap.CopyFrom(event.gap)
             return response
-        key = key_from_wire(event.frame.key)
-        about_frame(key)
         try:
-            with frame_span("analyze", key):
-                picture = await _patiently(
-                    self._decoder.decode, key, view, timeout_seconds=self._decode_seconds
-                )
-                response.analysis.CopyFrom(await _patiently(self._decoded, picture, choices))
-        except Unreachable:
+            seen = await self._pictures.frame(
+                key_from_wire(event.frame.key),
+                view,
+                choices,
+                timeout_seconds=self._decode_seconds,
+                patience=Patience.WAIT,
+            )
+            await self._pictures.keep(seen)
+            response.analysis.CopyFrom(seen.answer)
+        except (Unreachable, ResultsError):
             raise
         except Exception as error:  # noqa: BLE001 - the outermost layer of an item
             response.failed.key.CopyFrom(event.frame.key)
@@ -210,16 +213,6 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
     def _timeout(self, context: Any) -> float:
         remaining = context.time_remaining()
         return self._decode_seconds if remaining is None else min(remaining, self._decode_seconds)
-
-
-async def _patiently(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Wait wherever others are first: who watches can be late, but misses nothing."""
-    backoff = Backoff()
-    while True:
-        try:
-            return await work(*args, **kwargs)
-        except Overloaded as error:
-            await asyncio.sleep(backoff.next_seconds(at_least=error.retry_after_seconds))
 
 
 def _frames_request(request: pb.WatchResultsRequest) -> decoder_pb2.WatchFramesRequest:
