@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from ugicm_servicekit.clients import client_name
 from ugicm_servicekit.errors import Overloaded
@@ -10,10 +13,19 @@ from ugicm_servicekit.metrics import QUEUED_WORK
 from ugicm_servicekit.stages import stage
 from ugicm_servicekit.turns import Turns
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Entry"]
 
 # How much the newest work counts in the average that retry hints are made of.
 _NEWEST_WEIGHT = 0.2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Places that a call has until it leaves, and the seconds that it waited for them."""
+
+    client: str
+    places: int
+    waited_seconds: float
 
 
 class Admission:
@@ -21,19 +33,31 @@ class Admission:
 
     Clients whose work waits take turns. Where the queue is full, the client with the most in it
     gives up its newest place to one that has fewer. Whoever is cancelled while it waits leaves.
+    While several clients ask, each has few places at a time, as ``Turns`` says.
 
     Args:
         places: how many there are; work may take several.
+        in_company: how many of them one client may have while others ask too.
         max_queued: how many calls may wait; one more is refused.
         name: of the work, such as ``decoding``.
+        uniform: returns a number drawn evenly between its two arguments.
     """
 
-    def __init__(self, *, places: int, max_queued: int, name: str) -> None:
+    def __init__(
+        self,
+        *,
+        places: int,
+        in_company: int,
+        max_queued: int,
+        name: str,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
         self._places = places
         self._max_queued = max_queued
         self._name = name
         self._mean_seconds = 0.0
-        self._turns = Turns(places)
+        self._uniform = uniform
+        self._turns = Turns(places, in_company=in_company)
         QUEUED_WORK.labels(name).set_function(lambda: self._turns.waiting)
 
     @property
@@ -41,37 +65,57 @@ class Admission:
         """How many calls wait."""
         return self._turns.waiting
 
-    async def enter(self, places: int = 1) -> float:
-        """Wait for places, which ``leave`` gives back, and return how long it took, in seconds.
+    async def enter(self, places: int = 1) -> Entry:
+        """Wait for places, which ``leave`` gives back.
 
         Raises:
             Overloaded: the queue is full.
         """
-        queued = self._turns.waiting
-        if not self._turns.has_room(places) and queued >= self._max_queued:
-            wait = self._mean_seconds * (queued + 1) / self._places
-            refusal = Overloaded(
-                f"{queued} calls wait for {self._name} already, the most allowed",
-                retry_after_seconds=max(wait, 0.1),
-            )
-            if not self._turns.drop_for(client_name(), refusal):
+        client = client_name()
+        if self._is_full(client, places):
+            refusal = self._refusal(client)
+            if not self._turns.drop_for(client, refusal):
                 raise refusal
-        return await self._wait(places, may_be_dropped=True)
+        return await self._wait(client, places, may_be_dropped=True)
 
-    async def enter_again(self, places: int = 1) -> float:
+    def check(self) -> None:
+        """See that ``enter`` would let the running call wait, before anything is done for it.
+
+        Raises:
+            Overloaded: the queue is full.
+        """
+        client = client_name()
+        if self._is_full(client, 1) and not self._turns.can_drop_for(client):
+            raise self._refusal(client)
+
+    async def enter_again(self, places: int = 1) -> Entry:
         """Do as ``enter`` does for a call that was let in before: it waits, however many do."""
-        return await self._wait(places, may_be_dropped=False)
+        return await self._wait(client_name(), places, may_be_dropped=False)
 
-    def leave(self, places: int = 1) -> None:
+    def leave(self, entry: Entry) -> None:
         """Give the places back."""
-        self._turns.release(places)
+        self._turns.release(entry.client, entry.places)
 
     def note(self, place_seconds: float) -> None:
         """Say what work took that succeeded: how long it had its places, times their number."""
         self._mean_seconds += _NEWEST_WEIGHT * (place_seconds - self._mean_seconds)
 
-    async def _wait(self, places: int, *, may_be_dropped: bool) -> float:
+    def _is_full(self, client: str, places: int) -> bool:
+        return self.queue_length >= self._max_queued and not self._turns.has_room(client, places)
+
+    def _refusal(self, client: str) -> Overloaded:
+        # It may find room once what waits now is done: its own, or everybody's.
+        own = (self._turns.waiting_of(client) + 1) / self._turns.share_of(client)
+        everybody = (self._turns.waiting + 1) / self._places
+        wait = max(self._mean_seconds * max(own, everybody), 0.1)
+        # Those who are refused together do not come back together.
+        return Overloaded(
+            f"{self.queue_length} calls wait for {self._name} already, the most allowed",
+            retry_after_seconds=self._uniform(wait, 2 * wait),
+        )
+
+    async def _wait(self, client: str, places: int, *, may_be_dropped: bool) -> Entry:
         arrived = time.perf_counter()
         with stage("queue"):
-            await self._turns.acquire(client_name(), places, may_be_dropped=may_be_dropped)
-        return time.perf_counter() - arrived
+            await self._turns.acquire(client, places, may_be_dropped=may_be_dropped)
+        return Entry(client, places, time.perf_counter() - arrived)

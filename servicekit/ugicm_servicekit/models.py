@@ -39,6 +39,10 @@ class ModelSettings(ServerSettings):
     max_queued: Annotated[
         int, Setting("how many calls may wait for a thread before more are refused", 0)
     ] = 64
+    in_company: Annotated[
+        int,
+        Setting("most pictures of one client to work on at once while others ask too", 1, 1024),
+    ] = 1
     max_pixels: Annotated[int, Setting("largest picture, in pixels", 1)] = Limits.max_pixels
 
     @property

@@ -32,6 +32,9 @@ _Settings = TypeVar("_Settings", bound=ServerSettings)
 _CLOSING_SECONDS = 5.0
 # How long the last spans may take to be handed over where the process cannot wait.
 _HANDING_OVER_SECONDS = 1.0
+# How long a thread may keep the interpreter while others want it. Python's own 5 ms would make the
+# event loop wait so long, many times a call, for threads that compute.
+_SWITCH_SECONDS = 0.0005
 
 
 def run_service(
@@ -74,6 +77,7 @@ def run_service(
         configure_logging(settings.log_level, settings.log_format)
         keep_freed_memory()
         _allow_many_connections()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         if settings.trace_endpoint is not None:
             exporter = exporter_to(settings.trace_endpoint)
             begin_tracing(name, exporter, ratio=settings.trace_ratio)

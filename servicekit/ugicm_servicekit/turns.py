@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 
 from ugicm_servicekit.errors import Overloaded
 
 __all__ = ["Turns"]
 
 _Waiter = asyncio.Future[None]
+
+# A client that asked so recently is taken to ask again.
+_COMPANY_SECONDS = 10.0
 
 
 class Turns:
@@ -18,16 +23,34 @@ class Turns:
     A waiter may need several places, at most as many as there are. Nobody overtakes the one whose
     turn it is: many that need few never keep out one that needs many.
 
+    A client alone may have every place. In company, which is while others asked of late, it is
+    held to a few, or to those of one waiter that needs more: what has begun cannot be called back,
+    and is what others wait for, however fairly turns are taken.
+
     Args:
         places: how many there are.
+        in_company: how many of them one client may have in company; None: all.
+        clock: the time, in seconds.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(
+        self,
+        places: int,
+        *,
+        in_company: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._free = places
+        self._places_in_all = places
+        self._in_company = places if in_company is None else min(in_company, places)
+        self._clock = clock
         # Each client's waiters in their order; the client at the front is served next.
         self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         self._places: dict[_Waiter, int] = {}
         self._may_be_dropped: set[_Waiter] = set()
+        self._held: Counter[str] = Counter()
+        # When each client asked last; the latest is at the end.
+        self._asked: OrderedDict[str, float] = OrderedDict()
 
     @property
     def waiting(self) -> int:
@@ -36,12 +59,22 @@ class Turns:
 
     @property
     def locked(self) -> bool:
-        """Whether the next one has to wait, if it needs one place."""
-        return not self.has_room(1)
+        """Whether a new client has to wait, if it needs one place."""
+        return not self.has_room("")
 
-    def has_room(self, places: int) -> bool:
+    def has_room(self, client: str, places: int = 1) -> bool:
         """Tell whether ``acquire`` would not wait."""
-        return not self._waiting and self._free >= places
+        return (
+            self._free >= places
+            and client not in self._waiting
+            and self._may_have(client, places)
+            and self._next() is None
+        )
+
+    def share_of(self, client: str) -> int:
+        """Return how many places one client may have now."""
+        has_company = len(self._asked) > (client in self._asked)
+        return self._in_company if has_company else self._places_in_all
 
     def waiting_of(self, client: str) -> int:
         """Return how many of one client wait."""
@@ -53,8 +86,9 @@ class Turns:
         Raises:
             Overloaded: as ``drop_for`` says.
         """
-        if self.has_room(places):
-            self._free -= places
+        self._note(client)
+        if self.has_room(client, places):
+            self._take(client, places)
             return
         future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(client, deque()).append(future)
@@ -65,7 +99,7 @@ class Turns:
             await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
-                self.release(places)  # they came too late
+                self.release(client, places)  # they came too late
             else:
                 self._forget(client, future)
                 self._let_in()
@@ -74,9 +108,12 @@ class Turns:
             self._places.pop(future, None)
             self._may_be_dropped.discard(future)
 
-    def release(self, places: int = 1) -> None:
-        """Give places back: to the clients that wait, in turn."""
+    def release(self, client: str, places: int = 1) -> None:
+        """Give back what ``client`` had: to the clients that wait, in turn."""
         self._free += places
+        self._held[client] -= places
+        if not self._held[client]:
+            del self._held[client]
         self._let_in()
 
     def drop_for(self, client: str, error: Overloaded) -> bool:
@@ -85,24 +122,59 @@ class Turns:
         Returns:
             False where nobody has more waiting than ``client`` would have then.
         """
+        dropped = self._dropped_for(client)
+        if dropped is None:
+            return False
+        other, future = dropped
+        self._forget(other, future)
+        future.set_exception(error)
+        return True
+
+    def can_drop_for(self, client: str) -> bool:
+        """Tell what ``drop_for`` would return."""
+        return self._dropped_for(client) is not None
+
+    def _dropped_for(self, client: str) -> tuple[str, _Waiter] | None:
         for other in sorted(self._waiting, key=self.waiting_of, reverse=True):
             if self.waiting_of(other) <= self.waiting_of(client) + 1:
                 break
             for future in reversed(self._waiting[other]):
                 if future in self._may_be_dropped and not future.done():
-                    self._forget(other, future)
-                    future.set_exception(error)
-                    return True
-        return False
+                    return other, future
+        return None
+
+    def _note(self, client: str) -> None:
+        now = self._clock()
+        self._asked[client] = now
+        self._asked.move_to_end(client)
+        while next(iter(self._asked.values())) < now - _COMPANY_SECONDS:
+            self._asked.popitem(last=False)
+
+    def _take(self, client: str, places: int) -> None:
+        self._free -= places
+        self._held[client] += places
+
+    def _may_have(self, client: str, places: int) -> bool:
+        """Tell whether the client's share leaves it so many more; the first always passes."""
+        held = self._held[client]
+        return not held or held + places <= self.share_of(client)
+
+    def _next(self) -> str | None:
+        """Return whose turn it is; None: nobody waits, but for what its client has itself."""
+        for client, futures in self._waiting.items():
+            # Who is cancelled has yet to be told, and takes no more.
+            if futures[0].done() or self._may_have(client, self._places[futures[0]]):
+                return client
+        return None
 
     def _let_in(self) -> None:
-        while self._waiting:
-            client, futures = next(iter(self._waiting.items()))
+        while (client := self._next()) is not None:
+            futures = self._waiting[client]
             future = futures[0]
-            if not future.done():  # else cancelled, and not yet told
+            if not future.done():
                 if self._places[future] > self._free:
                     return
-                self._free -= self._places[future]
+                self._take(client, self._places[future])
                 future.set_result(None)
             futures.popleft()
             if futures:

@@ -35,12 +35,15 @@ class Workers:
 
     Args:
         threads: how many run at once.
+        in_company: how many of one client run at once while others ask too.
         max_queued: how many may wait, as ``Admission`` lets them; one more is refused.
         name: of the threads.
     """
 
-    def __init__(self, *, threads: int, max_queued: int, name: str) -> None:
-        self._admission = Admission(places=threads, max_queued=max_queued, name=name)
+    def __init__(self, *, threads: int, in_company: int = 1, max_queued: int, name: str) -> None:
+        self._admission = Admission(
+            places=threads, in_company=in_company, max_queued=max_queued, name=name
+        )
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     @property
@@ -64,16 +67,16 @@ class Workers:
         Raises:
             Overloaded: the queue is full.
         """
-        queue_seconds = await self._admission.enter()
+        entry = await self._admission.enter()
         loop = asyncio.get_running_loop()
 
         def work() -> Done[T]:
             started = time.perf_counter()
             value = function(*args, **kwargs)
-            return Done(value, queue_seconds, time.perf_counter() - started)
+            return Done(value, entry.waited_seconds, time.perf_counter() - started)
 
         def give_back(_: Future[Any]) -> None:
-            loop.call_soon_threadsafe(self._admission.leave)
+            loop.call_soon_threadsafe(self._admission.leave, entry)
 
         future = self._executor.submit(contextvars.copy_context().run, work)
         # Not in a finally: a cancelled call leaves, but its thread is taken until the work ends.

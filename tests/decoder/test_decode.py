@@ -294,7 +294,12 @@ async def test_a_reader_that_stops_holds_up_its_own_call_only(tmp_path, codec, c
 async def test_a_call_that_was_let_in_is_not_refused_half_way(codec):
     limits = BatchLimits(max_items=1, max_pixels=1, delay_seconds=0)
     renderer = Renderer(
-        threads=1, max_queued=0, limits=limits, latents_cache_bytes=0, views_cache_bytes=0
+        threads=1,
+        in_company=9,
+        max_queued=0,
+        limits=limits,
+        latents_cache_bytes=0,
+        views_cache_bytes=0,
     )
     source = Source(codec, codec.encode(picture()), 1)
     views = Order([0.0, 1.0], types.PIXEL_FORMAT_RGB, jpeg_quality=0)

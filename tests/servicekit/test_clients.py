@@ -235,13 +235,13 @@ async def test_clients_that_wait_take_turns():
     async def work(name):
         await turns.acquire(name[0])
         order.append(name)
-        turns.release()
+        turns.release(name[0])
 
     tasks = []
     for name in ("a1", "a2", "a3", "a4", "b1", "c1", "b2"):
         tasks.append(asyncio.create_task(work(name)))
         await asyncio.sleep(0)
-    turns.release()
+    turns.release("first")
     await asyncio.gather(*tasks)
     assert order == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
     assert (turns.waiting, turns.locked) == (0, False)
@@ -254,7 +254,7 @@ async def test_cancelled_waiters_leave_and_lose_no_place():
     one.cancel()
     await asyncio.sleep(0)
     assert turns.waiting == 1
-    turns.release()
+    turns.release("first")
     two.cancel()  # it has its place, and has not been told
     await asyncio.gather(one, two, return_exceptions=True)
     assert not turns.locked
@@ -271,8 +271,8 @@ async def test_a_full_queue_makes_room_for_who_has_less_in_it():
         await flood[2]
     (fair,) = await _waiting(turns, "b")
     assert not turns.drop_for("b", refusal)  # it would have as many
-    for _ in range(4):
-        turns.release()
+    for name in ("first", "a", "b", "a"):
+        turns.release(name)
     await asyncio.gather(*flood[:2], fair)
 
 
@@ -282,8 +282,8 @@ async def test_work_that_was_let_in_is_not_dropped():
     tasks = [asyncio.create_task(turns.acquire("a")) for _ in range(3)]
     await asyncio.sleep(0)
     assert not turns.drop_for("b", Overloaded("full", retry_after_seconds=1))
-    for _ in range(4):
-        turns.release()
+    for name in ("first", "a", "a", "a"):
+        turns.release(name)
     await asyncio.gather(*tasks)
 
 

@@ -1,4 +1,4 @@
-"""Places for waiters that need several: nobody is overtaken, and none get lost."""
+"""Places: nobody is overtaken, none get lost, and nobody has many while others ask."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ugicm_servicekit.turns import Turns
+
+
+class Clock:
+    """The time that a test says."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
 async def test_one_that_needs_many_places_is_not_overtaken():
@@ -23,9 +32,9 @@ async def test_one_that_needs_many_places_is_not_overtaken():
         tasks.append(asyncio.create_task(work(name, places)))
         await asyncio.sleep(0)
     assert (order, turns.waiting, turns.locked) == ([], 2, True)
-    turns.release(2)
+    turns.release("first", 2)
     await tasks[0]
-    turns.release(3)
+    turns.release("many", 3)
     await tasks[1]
     assert order == ["many", "few"]
 
@@ -43,14 +52,81 @@ async def test_when_one_that_needs_many_gives_up_those_behind_it_are_let_in():
     assert turns.waiting == 0
 
 
+async def begun(turns, *wanted):
+    """Let clients ask for places, and return the tasks that do."""
+    tasks = []
+    for client, places in wanted:
+        tasks.append(asyncio.create_task(turns.acquire(client, places)))
+        await asyncio.sleep(0)
+    return tasks
+
+
+def outcome(tasks):
+    return [task.done() for task in tasks]
+
+
+async def test_a_client_alone_may_have_every_place():
+    turns = Turns(4, in_company=1)
+    assert outcome(await begun(turns, *[("a", 1)] * 4)) == [True] * 4
+    assert turns.waiting == 0
+
+
+async def test_in_company_a_client_begins_more_only_when_its_own_has_ended():
+    turns = Turns(9, in_company=2)
+    await turns.acquire("b")
+    turns.release("b")
+    tasks = await begun(turns, *[("a", 1)] * 4, ("b", 1), ("c", 2))
+    assert outcome(tasks) == [True, True, False, False, True, True]
+    turns.release("b")
+    assert outcome(tasks[2:4]) == [False, False]
+    turns.release("a")
+    await tasks[2]
+    assert outcome(tasks[3:4]) == [False]
+    turns.release("a")
+    await tasks[3]
+
+
+async def test_a_waiter_that_needs_more_than_its_clients_share_passes_alone():
+    turns = Turns(9, in_company=2)
+    await turns.acquire("b")
+    tasks = await begun(turns, ("a", 5), ("a", 1))
+    assert outcome(tasks) == [True, False]
+    turns.release("a", 5)
+    await tasks[1]
+
+
+async def test_who_has_not_asked_for_long_is_company_no_more():
+    clock = Clock()
+    turns = Turns(9, in_company=1, clock=clock)
+    await turns.acquire("b")
+    turns.release("b")
+    clock.seconds = 10
+    assert outcome(await begun(turns, ("a", 1), ("a", 1))) == [True, False]
+    clock.seconds = 10.1
+    tasks = await begun(turns, ("a", 1))
+    assert turns.share_of("a") == 9
+    turns.release("a")
+    await asyncio.gather(*tasks)
+
+
+async def test_who_waits_for_its_own_keeps_out_nobody_else():
+    turns = Turns(3, in_company=1)
+    await turns.acquire("b")
+    await begun(turns, ("a", 1), ("a", 1))
+    assert (turns.has_room("a"), turns.has_room("c")) == (False, True)
+    await turns.acquire("c")
+    assert not turns.has_room("d")
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.integers(1, 5), st.booleans()), min_size=1, max_size=40
-    )
+    ),
+    st.integers(1, 5),
 )
-def test_places_are_never_exceeded_and_all_come_back(calls):
+def test_places_are_never_exceeded_and_all_come_back(calls, in_company):
     async def run():
-        turns, taken = Turns(5), 0
+        turns, taken = Turns(5, in_company=in_company), 0
 
         async def work(client, places):
             nonlocal taken
@@ -61,7 +137,7 @@ def test_places_are_never_exceeded_and_all_come_back(calls):
                 await asyncio.sleep(0)
             finally:
                 taken -= places
-                turns.release(places)
+                turns.release(client, places)
 
         tasks = []
         for client, places, cancelled in calls:
@@ -71,6 +147,6 @@ def test_places_are_never_exceeded_and_all_come_back(calls):
                 tasks[len(tasks) // 2].cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
-        assert turns.has_room(5)
+        assert turns.has_room("new", 5)
 
     asyncio.run(run())

@@ -50,6 +50,7 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
     store = await SqliteFrameStore.open(settings.store, settings.store_limits)
     renderer = Renderer(
         threads=settings.threads,
+        in_company=settings.in_company,
         max_queued=settings.max_queued,
         limits=settings.batch_limits,
         latents_cache_bytes=settings.latents_cache_bytes,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ugicm_decoder.cache import Cache
 from ugicm_decoder.metrics import BATCH_VIEWS
-from ugicm_servicekit.admission import Admission
+from ugicm_servicekit.admission import Admission, Entry
 from ugicm_servicekit.batching import Batcher, BatchLimits
 from ugicm_servicekit.clients import client_name
 from ugicm_servicekit.pictures import Pixels
@@ -85,6 +85,8 @@ class Renderer:
 
     Args:
         threads: for decoding latents and writing pictures.
+        in_company: how many pictures of one client are inside while others ask too; a large picture
+            counts for several.
         max_queued: how many calls may wait.
         limits: on batches.
         latents_cache_bytes: of decoded latents that are kept.
@@ -95,6 +97,7 @@ class Renderer:
         self,
         *,
         threads: int,
+        in_company: int,
         max_queued: int,
         limits: BatchLimits,
         latents_cache_bytes: int,
@@ -102,7 +105,10 @@ class Renderer:
     ) -> None:
         self._limits = limits
         self._admission = Admission(
-            places=_BATCHES_UNDER_WAY * limits.max_items, max_queued=max_queued, name="decoding"
+            places=_BATCHES_UNDER_WAY * limits.max_items,
+            in_company=in_company,
+            max_queued=max_queued,
+            name="decoding",
         )
         self._turns = Turns(threads)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoding")
@@ -119,6 +125,14 @@ class Renderer:
         """How many calls wait to be let in."""
         return self._admission.queue_length
 
+    def check_room(self) -> None:
+        """See that a new call may wait, before its stream is read.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        self._admission.check()
+
     @asynccontextmanager
     async def admitted(self, source: Source) -> AsyncIterator[None]:
         """Let a new call work inside.
@@ -126,17 +140,15 @@ class Renderer:
         Raises:
             Overloaded: too many wait already.
         """
-        places = self._limits.places(source.pixels)
-        await self._admission.enter(places)
-        async with self._inside(places):
+        entry = await self._admission.enter(self._limits.places(source.pixels))
+        async with self._inside(entry):
             yield
 
     @asynccontextmanager
     async def admitted_again(self, source: Source) -> AsyncIterator[None]:
         """Let a call work inside that was let in before: it waits, however many do."""
-        places = self._limits.places(source.pixels)
-        await self._admission.enter_again(places)
-        async with self._inside(places):
+        entry = await self._admission.enter_again(self._limits.places(source.pixels))
+        async with self._inside(entry):
             yield
 
     async def latents(self, source: Source, times: Times) -> Latents:
@@ -185,10 +197,10 @@ class Renderer:
 
         Clients take turns. A caller that is cancelled before a thread is free takes its work back.
         """
-        loop, turns = asyncio.get_running_loop(), self._turns
-        await turns.acquire(client_name())
+        loop, turns, client = asyncio.get_running_loop(), self._turns, client_name()
+        await turns.acquire(client)
         future = self._executor.submit(contextvars.copy_context().run, function)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(turns.release))
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(turns.release, client))
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
@@ -197,13 +209,13 @@ class Renderer:
         self._batcher.close()
 
     @asynccontextmanager
-    async def _inside(self, places: int) -> AsyncIterator[None]:
+    async def _inside(self, entry: Entry) -> AsyncIterator[None]:
         entered = time.perf_counter()
         try:
             yield
-            self._admission.note(places * (time.perf_counter() - entered))
+            self._admission.note(entry.places * (time.perf_counter() - entered))
         finally:
-            self._admission.leave(places)
+            self._admission.leave(entry)
 
 
 def _synthesise(items: Sequence[_Item]) -> list[Pixels]:

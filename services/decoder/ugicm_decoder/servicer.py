@@ -257,6 +257,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
 
     async def _begun(self, request: decoder_pb2.DecodeRequest) -> _Begun:
         order = order_from_wire(request, max_views=self._max_views)
+        self._renderer.check_room()
         start, stream = await self._source(request)
         codec = self._models.decoding(start.info.latents_id, request.model)
         start.model = codec.model.name

@@ -46,18 +46,28 @@ class Coder:
 
     Args:
         threads: for reading pictures and for coding what was analysed.
+        in_company: how many of one client are worked on at once while others ask too.
         max_queued: how many pictures may wait.
         limits: on pictures.
         default_quality: of requests that name no target.
     """
 
     def __init__(
-        self, *, threads: int, max_queued: int, limits: Limits, default_quality: int
+        self,
+        *,
+        threads: int,
+        in_company: int,
+        max_queued: int,
+        limits: Limits,
+        default_quality: int,
     ) -> None:
         self._limits = limits
         self._default_quality = default_quality
         self._admission = Admission(
-            places=threads + _BESIDE_THREADS, max_queued=max_queued, name="encoding"
+            places=threads + _BESIDE_THREADS,
+            in_company=in_company,
+            max_queued=max_queued,
+            name="encoding",
         )
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="encoding")
         self._analysing = ThreadPoolExecutor(1, thread_name_prefix="analysis")
@@ -76,7 +86,7 @@ class Coder:
             Overloaded: the queue is full.
         """
         arrived = time.perf_counter()
-        await self._admission.enter()
+        entry = await self._admission.enter()
         entered = time.perf_counter()
         try:
             pixels, reading = await self._part(
@@ -90,7 +100,7 @@ class Coder:
             )
             self._admission.note(time.perf_counter() - entered)
         finally:
-            self._admission.leave()
+            self._admission.leave(entry)
         ENCODED_PICTURES.inc()
         ENCODED_BYTES.inc(len(stream))
         encoding = analysing + coding

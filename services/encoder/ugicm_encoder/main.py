@@ -61,6 +61,7 @@ async def serve(settings: EncoderSettings, server: Server, models: Models) -> No
     """
     coder = Coder(
         threads=settings.threads,
+        in_company=settings.in_company,
         max_queued=settings.max_queued,
         limits=settings.limits,
         default_quality=settings.quality,
