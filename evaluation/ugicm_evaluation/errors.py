@@ -7,6 +7,9 @@
     ├── BadPicture
     ├── BadJudge
     ├── BadCurve
+    ├── BadConfig
+    ├── BadCodec
+    ├── BadRun
     ├── NothingMeasured
     └── WorkerLost
 """
@@ -14,10 +17,13 @@
 from __future__ import annotations
 
 __all__ = [
+    "BadCodec",
+    "BadConfig",
     "BadCurve",
     "BadDataset",
     "BadJudge",
     "BadPicture",
+    "BadRun",
     "EvaluationError",
     "NothingMeasured",
     "WorkerLost",
@@ -42,6 +48,18 @@ class BadJudge(EvaluationError):
 
 class BadCurve(EvaluationError):
     """Two curves have too little in common, or too few points, for a Bjøntegaard delta."""
+
+
+class BadConfig(EvaluationError):
+    """A configuration is none, or what it asks for cannot be done."""
+
+
+class BadCodec(EvaluationError):
+    """A codec's weights or results are missing, or are another codec's."""
+
+
+class BadRun(EvaluationError):
+    """A file holds no run's results, or not those that are asked for."""
 
 
 class NothingMeasured(EvaluationError):

@@ -1,6 +1,7 @@
 """Measuring on several processes, with codecs that go wrong."""
 
 import os
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from ugicm_evaluation.errors import WorkerLost
 from ugicm_evaluation.measuring.measure import Measured
 from ugicm_evaluation.measuring.plan import Cast, Coding, Job
 from ugicm_evaluation.measuring.run import Skipped, measure_all, workers
+from ugicm_evaluation.metrics.fidelity import open_fidelity
 
 
 class Jpeg:
@@ -38,7 +40,8 @@ class Fatal:
 
 
 def cast(tmp_path, codec):
-    return Cast({"model": codec}, {}, tmp_path / "cache", {})
+    fidelity = {"psnr": partial(open_fidelity, "psnr")}
+    return Cast({"model": codec}, {}, fidelity, tmp_path / "cache", {})
 
 
 @pytest.fixture

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ugicm_evaluation.datasets.protocol import Picture
 
-__all__ = ["BudgetedCodec", "PictureCodec"]
+__all__ = ["BudgetedCodec", "FinishedCodec", "Outcome", "PictureCodec"]
 
 
 class PictureCodec(Protocol):
-    """A codec with a quality, 0 to 100, and one view or more.
+    """A codec with a quality, an integer on its own scale, and one view or more.
 
     Attributes:
         name: what reports call it.
@@ -38,3 +39,34 @@ class BudgetedCodec(PictureCodec, Protocol):
     """A codec that can also be told how many bytes it may take."""
 
     def encode_within(self, picture: Picture, max_bytes: int) -> bytes: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a codec made of a picture.
+
+    Attributes:
+        num_bytes: of the file.
+        pictures: one for each view.
+        identity: differs wherever the bytes or pixels may.
+    """
+
+    num_bytes: int
+    pictures: Sequence[Picture]
+    identity: str
+
+
+@runtime_checkable
+class FinishedCodec(Protocol):
+    """A codec that ran elsewhere: its results are there, and it codes nothing here."""
+
+    @property
+    def name(self) -> str: ...
+
+    def outcome(self, key: str, quality: int, views: Sequence[float]) -> Outcome:
+        """Return what was made of the picture that a dataset calls by this key.
+
+        Raises:
+            BadPicture: there is no such result, or it cannot be read.
+        """
+        ...

@@ -7,9 +7,14 @@ from pathlib import Path
 from ugicm_evaluation.datasets.protocol import Sample
 from ugicm_evaluation.errors import BadDataset
 
-__all__ = ["PictureFolder"]
+__all__ = ["PictureFolder", "is_picture"]
 
 _SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether a file's name says that it is a picture."""
+    return path.suffix.lower() in _SUFFIXES
 
 
 class PictureFolder:
@@ -21,9 +26,7 @@ class PictureFolder:
             raise BadDataset(f"{folder} is no folder")
         self.name = name or folder.name
         self.samples = [
-            Sample(path.name, path)
-            for path in sorted(folder.iterdir())
-            if path.suffix.lower() in _SUFFIXES
+            Sample(path.name, path) for path in sorted(folder.iterdir()) if is_picture(path)
         ]
         if not self.samples:
             raise BadDataset(f"{folder} holds no picture files")

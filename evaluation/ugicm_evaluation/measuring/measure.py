@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ugicm_evaluation.codecs.protocol import BudgetedCodec, PictureCodec
+from ugicm_evaluation.codecs.protocol import (
+    BudgetedCodec,
+    FinishedCodec,
+    Outcome,
+    PictureCodec,
+)
 from ugicm_evaluation.datasets.protocol import Picture, read_picture
 from ugicm_evaluation.errors import BadPicture
 from ugicm_evaluation.judges.protocol import Judge
-from ugicm_evaluation.measuring.cache import Cache
+from ugicm_evaluation.measuring.cache import Arrays, Cache
 from ugicm_evaluation.measuring.plan import Cast, Coding, Job
-from ugicm_evaluation.metrics.fidelity import psnr
+from ugicm_evaluation.metrics.fidelity import Fidelity
 
 __all__ = ["ORIGINAL", "Coded", "Measured", "Measurer", "answer_name"]
 
@@ -36,15 +41,20 @@ class Coded:
 
     Attributes:
         num_bytes: of the whole file.
-        psnr: of each view, in dB.
-        file: the coded picture.
+        fidelity: of each view, by metric.
+        file: the coded picture; None where it was coded elsewhere.
         entry: holds the judges' answers.
     """
 
     num_bytes: int
-    psnr: Mapping[float, float]
-    file: Path
+    fidelity: Mapping[str, Mapping[float, float]]
+    file: Path | None
     entry: Path
+
+    @property
+    def psnr(self) -> Mapping[float, float]:
+        """Of each view, in dB."""
+        return self.fidelity["psnr"]
 
 
 @dataclass(frozen=True)
@@ -67,13 +77,34 @@ class Measured:
     coded: Mapping[Coding, Coded]
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What is asked of every decoded picture."""
+
+    judges: Mapping[str, Judge]
+    fidelity: Mapping[str, Fidelity]
+
+    @property
+    def identity(self) -> list[dict[str, str]]:
+        return [
+            {key: judge.weights_hash for key, judge in self.judges.items()},
+            {key: metric.identity for key, metric in self.fidelity.items()},
+        ]
+
+
 class Measurer:
-    """One process' codecs and judges."""
+    """One process' codecs, judges and metrics.
+
+    Attributes:
+        codecs: by the keys that codings use.
+        judges: by the keys that jobs use.
+    """
 
     def __init__(self, cast: Cast) -> None:
         """Load everything; raises what the adapters raise."""
-        self._codecs = {key: load() for key, load in cast.codecs.items()}
+        self.codecs = {key: load() for key, load in cast.codecs.items()}
         self.judges = {key: load() for key, load in cast.judges.items()}
+        self._fidelity = {key: load() for key, load in cast.fidelity.items()}
         self._cache = Cache(cast.cache)
         self._versions = dict(cast.versions)
 
@@ -81,7 +112,7 @@ class Measurer:
         """Measure a picture, or read what was measured of it before.
 
         Raises:
-            BadPicture: it cannot be read.
+            BadPicture: it cannot be read, or a result of it is missing.
             CodecError: it cannot be coded.
         """
         try:
@@ -92,58 +123,91 @@ class Measurer:
         reduced = job.longest_side is not None and max(original.shape[:2]) > job.longest_side
         if reduced:
             original = read_picture(job.sample.path, longest_side=job.longest_side)
-        judges = {key: self.judges[key] for key in job.judges}
+        look = _Look(
+            {key: self.judges[key] for key in job.judges},
+            {key: self._fidelity[key] for key in job.fidelity},
+        )
         source = [sha256, list(original.shape), self._versions]
         coded: dict[Coding, Coded] = {}
         for coding in job.codings:
-            budget = None
-            if coding.within is not None:
-                budget = next(
-                    done.num_bytes
-                    for other, done in coded.items()
-                    if (other.codec, other.quality) == (coding.within, coding.quality)
-                )
-            coded[coding] = self._code(original, coding, budget, judges, source)
+            codec = self.codecs[coding.codec]
+            if isinstance(codec, FinishedCodec):
+                outcome = codec.outcome(job.sample.key, coding.quality, coding.views)
+                coded[coding] = self._compare(original, coding, outcome, look, source)
+            else:
+                budget = _budget(coding, coded)
+                coded[coding] = self._code(original, codec, coding, budget, look, source)
         return Measured(
             key=job.sample.key,
             sha256=sha256,
             pixels=original.shape[0] * original.shape[1],
             reduced=reduced,
-            entry=self._look_at_original(original, judges, source),
+            entry=self._look_at_original(original, look.judges, source),
             coded=coded,
         )
 
     def _code(
         self,
         original: Picture,
+        codec: PictureCodec,
         coding: Coding,
         budget: int | None,
-        judges: Mapping[str, Judge],
+        look: _Look,
         source: Sequence[object],
     ) -> Coded:
-        codec = self._codecs[coding.codec]
         setting = [codec.identity, coding.quality if budget is None else f"within {budget}"]
         file = self._cache.path(source, setting, suffix=codec.suffix)
-        seen = {key: judge.weights_hash for key, judge in judges.items()}
-        entry = self._cache.path(source, setting, list(coding.views), seen, suffix=".npz")
-        done = self._cache.load(entry, "psnr")
-        if done is None or not file.exists():
+        entry = self._cache.path(source, setting, list(coding.views), look.identity, suffix=".npz")
+        figures = self._cache.load(entry, *look.fidelity)
+        if figures is None or not file.exists():
             if not file.exists():
                 self._cache.write(file, _encode(codec, original, coding.quality, budget))
             pictures = codec.decode(file.read_bytes(), coding.views)
-            done = {"psnr": np.array([psnr(picture, original) for picture in pictures])}
-            answers: dict[str, NDArray[Any]] = {
-                answer_name(key, view): judge.look(picture)
-                for view, picture in zip(coding.views, pictures, strict=True)
-                for key, judge in judges.items()
-            }
-            self._cache.save(entry, {**done, **answers})
-        return Coded(
-            num_bytes=file.stat().st_size,
-            psnr=dict(zip(coding.views, done["psnr"].tolist(), strict=True)),
-            file=file,
-            entry=entry,
+            figures = self._look_at(pictures, original, coding, look, entry)
+        return _coded(file.stat().st_size, figures, coding, file, entry)
+
+    def _compare(
+        self,
+        original: Picture,
+        coding: Coding,
+        outcome: Outcome,
+        look: _Look,
+        source: Sequence[object],
+    ) -> Coded:
+        for picture in outcome.pictures:
+            if picture.shape != original.shape:
+                raise BadPicture(
+                    f"{coding.codec} at quality {coding.quality} decoded "
+                    f"{picture.shape[1]}x{picture.shape[0]} pixels, "
+                    f"the picture has {original.shape[1]}x{original.shape[0]}"
+                )
+        entry = self._cache.path(
+            source, outcome.identity, list(coding.views), look.identity, suffix=".npz"
         )
+        figures = self._cache.load(entry, *look.fidelity)
+        if figures is None:
+            figures = self._look_at(outcome.pictures, original, coding, look, entry)
+        return _coded(outcome.num_bytes, figures, coding, None, entry)
+
+    def _look_at(
+        self,
+        pictures: Sequence[Picture],
+        original: Picture,
+        coding: Coding,
+        look: _Look,
+        entry: Path,
+    ) -> dict[str, NDArray[Any]]:
+        figures: dict[str, NDArray[Any]] = {
+            key: np.array([metric.measure(picture, original) for picture in pictures])
+            for key, metric in look.fidelity.items()
+        }
+        answers: dict[str, NDArray[Any]] = {
+            answer_name(key, view): judge.look(picture)
+            for view, picture in zip(coding.views, pictures, strict=True)
+            for key, judge in look.judges.items()
+        }
+        self._cache.save(entry, {**figures, **answers})
+        return figures
 
     def _look_at_original(
         self, original: Picture, judges: Mapping[str, Judge], source: Sequence[object]
@@ -155,6 +219,27 @@ class Measurer:
             answers = [judge.look(original) for judge in judges.values()]
             self._cache.save(entry, dict(zip(names, answers, strict=True)))
         return entry
+
+
+def _coded(
+    num_bytes: int, figures: Arrays, coding: Coding, file: Path | None, entry: Path
+) -> Coded:
+    fidelity = {
+        key: dict(zip(coding.views, values.tolist(), strict=True))
+        for key, values in figures.items()
+    }
+    return Coded(num_bytes, fidelity, file, entry)
+
+
+def _budget(coding: Coding, coded: Mapping[Coding, Coded]) -> int | None:
+    """Return the bytes of the stream that bounds this coding, if one does."""
+    if coding.within is None:
+        return None
+    return next(
+        done.num_bytes
+        for other, done in coded.items()
+        if (other.codec, other.quality) == (coding.within, coding.quality)
+    )
 
 
 def _encode(codec: PictureCodec, picture: Picture, quality: int, budget: int | None) -> bytes:

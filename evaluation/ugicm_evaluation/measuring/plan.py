@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugicm_evaluation.codecs.protocol import PictureCodec
+from ugicm_evaluation.codecs.opening import AnyCodec
 from ugicm_evaluation.datasets.protocol import Sample
 from ugicm_evaluation.judges.protocol import Judge
+from ugicm_evaluation.metrics.fidelity import Fidelity
 
 __all__ = ["Cast", "Coding", "Job"]
 
@@ -37,6 +38,7 @@ class Job:
 
     Attributes:
         judges: keys in the cast.
+        fidelity: keys in the cast, of the metrics of every decoded picture.
         longest_side: to which larger pictures are reduced before they are coded.
     """
 
@@ -44,21 +46,24 @@ class Job:
     sample: Sample
     codings: tuple[Coding, ...]
     judges: tuple[str, ...]
+    fidelity: tuple[str, ...] = ("psnr",)
     longest_side: int | None = None
 
 
 @dataclass(frozen=True)
 class Cast:
-    """How each process loads codecs and judges, and where it keeps what it measured.
+    """How each process loads codecs, judges and metrics, and where it keeps what it measured.
 
     Attributes:
         codecs: by the keys that codings use.
         judges: by the keys that jobs use.
+        fidelity: by the keys that jobs use.
         cache: a folder.
         versions: of libraries that decide bytes, pixels or answers; others measure anew.
     """
 
-    codecs: Mapping[str, Callable[[], PictureCodec]]
+    codecs: Mapping[str, Callable[[], AnyCodec]]
     judges: Mapping[str, Callable[[], Judge]]
+    fidelity: Mapping[str, Callable[[], Fidelity]]
     cache: Path
     versions: Mapping[str, str]

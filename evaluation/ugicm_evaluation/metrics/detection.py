@@ -11,15 +11,18 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from scipy import sparse
 
 __all__ = [
     "Matches",
+    "Overlap",
     "average_precision",
     "match",
     "mean_average_precision",
@@ -28,6 +31,16 @@ __all__ = [
 ]
 
 _RECALLS = np.linspace(0.0, 1.0, 101)
+
+# So that some ten thousand objects of a category take some ten megabytes.
+_DRAWS_AT_ONCE = 128
+
+
+class Overlap(Enum):
+    """What of two objects has to overlap; COCO's names."""
+
+    BOXES = "bbox"
+    MASKS = "segm"
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,20 +149,35 @@ def average_precision(matches: Matches, draws: NDArray[np.int64]) -> NDArray[np.
     Returns:
         ``(thresholds, D)``; not a number where a draw holds no object.
     """
+    areas = np.full((len(matches.hit), len(draws)), np.nan)
+    for start in range(0, len(draws), _DRAWS_AT_ONCE):
+        some = slice(start, start + _DRAWS_AT_ONCE)
+        areas[:, some] = _areas(matches, draws[some])
+    return areas
+
+
+def _areas(matches: Matches, draws: NDArray[np.int64]) -> NDArray[np.float64]:
     objects = draws @ matches.objects
     areas = np.full((len(matches.hit), len(draws)), np.nan)
     present = objects > 0
     if not present.any():
         return areas
-    # Recall and the best precision yet to come change at hits only. How many detections, and how
-    # many hits, a draw has down to each of them are two products with what each picture has.
+    # Recall and the best precision yet to come change at hits only. How many detections a draw has
+    # between one hit and the next is a product with what each picture has there: a sparse table,
+    # whose entries are as many as detections, however many pictures there are.
     weights = draws[present].astype(np.float64)
-    pictures = np.arange(len(matches.objects))[:, None]
     for area, hit, counted in zip(areas, matches.hit, matches.counted, strict=True):
-        owns = matches.picture[counted] == pictures
-        hits = np.flatnonzero(hit[counted])
-        every = weights @ np.cumsum(owns, axis=1)[:, hits]
-        true = weights @ np.cumsum(owns[:, hits], axis=1)
+        picture, found = matches.picture[counted], hit[counted]
+        hits = int(found.sum())
+        # Detections after the last hit change nothing.
+        until = np.cumsum(found) - found
+        before = until < hits
+        between = sparse.csr_array(
+            (np.ones(int(before.sum())), (picture[before], until[before])),
+            shape=(draws.shape[1], hits),
+        )
+        every = np.cumsum(weights @ between, axis=1)
+        true = np.cumsum(weights[:, picture[found]], axis=1)
         precision = true / np.maximum(every, 1.0)
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         # How many of COCO's recalls lie between one hit and the next.

@@ -7,6 +7,7 @@ import importlib.metadata
 import platform
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ugicm_evaluation.judges.clip_space import ClipSpace
 from ugicm_evaluation.measuring.measure import Measured, Measurer
 from ugicm_evaluation.measuring.plan import Cast
 from ugicm_evaluation.measuring.run import Skipped, measure_all, workers
+from ugicm_evaluation.metrics.fidelity import open_fidelity
 from ugicm_evaluation.report.judging import judge_dataset
 from ugicm_evaluation.report.plan import Plan, Wanted, make_plan
 from ugicm_evaluation.report.rates import rate_distortion
@@ -67,7 +69,7 @@ def make_report(
     """
     plan = make_plan(wanted)
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
-    cast = Cast(plan.codecs, plan.judges, cache, versions)
+    cast = Cast(plan.codecs, plan.judges, {"psnr": partial(open_fidelity, "psnr")}, cache, versions)
     # Here first, where what cannot be loaded is one clear error.
     judges = Measurer(cast).judges
     with workers(processes, cast) as executor:

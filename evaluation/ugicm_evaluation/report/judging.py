@@ -4,41 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ugicm_evaluation.bootstrap import draw_pictures, estimate
-from ugicm_evaluation.errors import NothingMeasured
-from ugicm_evaluation.measuring.cache import Cache
-from ugicm_evaluation.measuring.measure import ORIGINAL, Measured, answer_name
+from ugicm_evaluation.measuring.measure import Measured
 from ugicm_evaluation.measuring.plan import Coding
-from ugicm_evaluation.measuring.run import each
+from ugicm_evaluation.measuring.scoring import Seen, score
 from ugicm_evaluation.report.results import Judged, QualityRow, ViewRow
-from ugicm_evaluation.tasks.protocol import Answers, Metric, Scores, Task
+from ugicm_evaluation.tasks.protocol import Metric, Task
 
 __all__ = ["judge_dataset"]
 
 _PSNR = Metric("PSNR", "dB")
 _HUMAN, _MACHINE = 0.0, 1.0
-
-# One view of one coding; None stands for the uncompressed picture.
-_Seen = tuple[Coding, float] | None
-
-
-@dataclass(frozen=True)
-class _Scoring:
-    """One task's scores of one view of one coding, or of the uncompressed pictures."""
-
-    task: Task
-    seen: _Seen
-    keys: Sequence[str]
-    entries: Sequence[Path]
-    originals: Sequence[Path]
-    draws: int
-    seed: int
 
 
 def judge_dataset(
@@ -52,27 +32,9 @@ def judge_dataset(
 ) -> list[Judged]:
     """Score every task, and the PSNR beside them, at every quality and along the view."""
     every = [(coding, view) for coding in measured[0].coded for view in coding.views]
-    scorings = [
-        _Scoring(
-            task=task,
-            seen=seen,
-            keys=[one.key for one in measured],
-            entries=[one.entry if seen is None else one.coded[seen[0]].entry for one in measured],
-            originals=[one.entry for one in measured],
-            draws=draws,
-            seed=seed,
-        )
-        for task in tasks
-        for seen in [None, *every]
-    ]
-    results = list(each(executor, _score, scorings, f"scores on {dataset}"))
     judged = [_judge_pixels(dataset, measured, every, draws=draws, seed=seed)]
-    for task in tasks:
-        mine = {
-            scoring.seen: scores
-            for scoring, scores in zip(scorings, results, strict=True)
-            if scoring.task is task
-        }
+    scored = score(executor, dataset, measured, tasks, draws=draws, seed=seed)
+    for task, mine in zip(tasks, scored, strict=True):
         judged += [
             _judge(
                 dataset,
@@ -86,28 +48,6 @@ def judge_dataset(
     return judged
 
 
-def _score(scoring: _Scoring) -> Scores:
-    judge = scoring.task.judge
-    view = ORIGINAL if scoring.seen is None else scoring.seen[1]
-    draws = draw_pictures(len(scoring.keys), draws=scoring.draws, seed=scoring.seed)
-    return scoring.task.score(
-        scoring.keys,
-        _answers(scoring.entries, answer_name(judge, view)),
-        _answers(scoring.originals, answer_name(judge, ORIGINAL)),
-        draws,
-    )
-
-
-def _answers(entries: Sequence[Path], name: str) -> Answers:
-    answers = []
-    for path in entries:
-        entry = Cache.load(path, name)
-        if entry is None:
-            raise NothingMeasured(f"{path} was lost while the report was made")
-        answers.append(entry[name])
-    return answers
-
-
 def _judge_pixels(
     dataset: str,
     measured: Sequence[Measured],
@@ -117,7 +57,7 @@ def _judge_pixels(
     seed: int,
 ) -> Judged:
     drawn = draw_pictures(len(measured), draws=draws, seed=seed)
-    scores: dict[_Seen, NDArray[np.float64]] = {None: np.full(len(drawn), np.nan)}
+    scores: dict[Seen, NDArray[np.float64]] = {None: np.full(len(drawn), np.nan)}
     for coding, view in every:
         values = np.array([one.coded[coding].psnr[view] for one in measured])
         scores[coding, view] = drawn @ values / len(measured)
@@ -128,7 +68,7 @@ def _judge(
     dataset: str,
     judge: str,
     metric: Metric,
-    scores: Mapping[_Seen, NDArray[np.float64]],
+    scores: Mapping[Seen, NDArray[np.float64]],
     measured: Sequence[Measured],
 ) -> Judged:
     of_model = {seen[0].quality: seen[0] for seen in scores if seen and seen[0].codec == "model"}
@@ -185,7 +125,7 @@ def _row(
 
 
 def _along_the_view(
-    scores: Mapping[_Seen, NDArray[np.float64]], codings: Iterable[Coding]
+    scores: Mapping[Seen, NDArray[np.float64]], codings: Iterable[Coding]
 ) -> list[ViewRow]:
     swept = list(codings)
     views = max((coding.views for coding in swept), key=len)

@@ -103,7 +103,9 @@ def make_plan(wanted: Wanted) -> Plan:
         names = tuple(task.judge for task in looking)
         side = _LONGEST_SIDE if looking else None
         samples = dataset.samples[:: wanted.every]
-        jobs.extend(Job(dataset.name, one, tuple(codings), names, side) for one in samples)
+        jobs.extend(
+            Job(dataset.name, one, tuple(codings), names, longest_side=side) for one in samples
+        )
 
     def invite(name: str, file: str, load: Callable[[Path], Judge]) -> bool:
         weights = wanted.data / "weights" / file

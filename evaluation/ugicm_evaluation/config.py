@@ -1,0 +1,303 @@
+"""What a run is: pictures, codecs, metrics and judges, as one value that a file or code gives.
+
+A function that returns a ``RunConfig`` is a preset; a variant changes a copy with
+``msgspec.structs.replace``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+
+from ugicm_evaluation.errors import BadConfig
+
+__all__ = [
+    "ClassFolders",
+    "Clip",
+    "Coco",
+    "CodecConfig",
+    "DatasetConfig",
+    "Decoded",
+    "JudgeConfig",
+    "Labelled",
+    "Lpips",
+    "Model",
+    "Pictures",
+    "PillowFormat",
+    "RunConfig",
+    "VocDetection",
+    "VocSegmentation",
+    "Zoo",
+    "read_config",
+]
+
+Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[^\s:@/][^:@/]*$", max_length=60)]
+Quality: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=100)]
+View: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Qualities: TypeAlias = Annotated[tuple[Quality, ...], msgspec.Meta(min_length=1)]
+Fidelity: TypeAlias = Literal["psnr", "ssim", "ms-ssim", "lpips"]
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; a key that it does not know is an error."""
+
+
+class _Dataset(_Table, frozen=True, kw_only=True, tag_field="kind"):
+    """What every dataset says.
+
+    Attributes:
+        name: of the dataset in results.
+        every: only each so-manieth picture.
+        longest_side: to which larger pictures are reduced before they are coded.
+        metrics: of fidelity, computed for every decoded picture.
+        judges: names of those that look at its pictures.
+    """
+
+    name: Name
+    every: Positive = 1
+    longest_side: Positive | None = None
+    metrics: tuple[Fidelity, ...] = ("psnr",)
+    judges: tuple[Name, ...] = ()
+
+
+class Pictures(_Dataset, frozen=True, kw_only=True, tag="pictures"):
+    """A folder of pictures, Kodak's for example."""
+
+    folder: Path
+
+
+class Labelled(_Dataset, frozen=True, kw_only=True, tag="labelled"):
+    """A folder of pictures with ``labels.json``, from file name to class index."""
+
+    folder: Path
+
+
+class ClassFolders(_Dataset, frozen=True, kw_only=True, tag="class-folders"):
+    """A folder of pictures for each class, as ImageNet's ``val/n01440764/``.
+
+    Attributes:
+        classes: a text file whose lines begin with a class's folder name, in the order of the
+            class indexes (ImageNet's ``LOC_synset_mapping.txt``); by default the folders' order.
+    """
+
+    folder: Path
+    classes: Path | None = None
+
+
+class Coco(_Dataset, frozen=True, kw_only=True, tag="coco"):
+    """Pictures with annotations in COCO's format: boxes and, where there are any, masks."""
+
+    images: Path
+    annotations: Path
+
+
+class VocDetection(_Dataset, frozen=True, kw_only=True, tag="voc-detection"):
+    """PASCAL VOC's boxes.
+
+    Attributes:
+        folder: holds ``JPEGImages/``, ``Annotations/`` and ``ImageSets/Main/``.
+        split: the list of ``ImageSets/Main/`` that names the pictures.
+    """
+
+    folder: Path
+    split: str = "val"
+
+
+class VocSegmentation(_Dataset, frozen=True, kw_only=True, tag="voc-segmentation"):
+    """PASCAL VOC's label maps.
+
+    Attributes:
+        folder: holds ``JPEGImages/``, ``SegmentationClass/`` and ``ImageSets/Segmentation/``.
+        split: the list of ``ImageSets/Segmentation/`` that names the pictures.
+    """
+
+    folder: Path
+    split: str = "val"
+
+
+DatasetConfig: TypeAlias = (
+    Pictures | Labelled | ClassFolders | Coco | VocDetection | VocSegmentation
+)
+
+
+class _Codec(_Table, frozen=True, kw_only=True, tag_field="kind"):
+    """What every codec says.
+
+    Attributes:
+        name: of the codec in results.
+        datasets: names of those that it codes; by default all.
+    """
+
+    name: Name
+    datasets: tuple[Name, ...] | None = None
+
+
+class Model(_Codec, frozen=True, kw_only=True, tag="model"):
+    """A model of this project.
+
+    Attributes:
+        model: a bundled model's name, or a model file.
+        views: that are decoded from each stream.
+        within: name of a model above in the list: every picture is coded to at most the bytes
+            of that model's stream of the same quality.
+    """
+
+    model: str
+    qualities: Qualities
+    views: Annotated[tuple[View, ...], msgspec.Meta(min_length=1)] = (0.0,)
+    within: Name | None = None
+
+
+class PillowFormat(_Codec, frozen=True, kw_only=True, tag="pillow"):
+    """A format that Pillow writes; qualities are the format's own."""
+
+    format: Literal["jpeg", "webp", "avif", "jpeg-xl"]
+    qualities: Qualities
+
+
+class Zoo(_Codec, frozen=True, kw_only=True, tag="compressai"):
+    """A model of CompressAI's zoo.
+
+    Attributes:
+        architecture: the zoo's name of it, such as ``bmshj2018-hyperprior``.
+        weights: a folder with a checkpoint for each quality, named ``*-QUALITY-*.pth.tar`` as
+            CompressAI's own files are or ``QUALITY.pth``; by default CompressAI downloads its own.
+    """
+
+    architecture: str
+    qualities: Qualities
+    metric: Literal["mse", "ms-ssim"] = "mse"
+    weights: Path | None = None
+
+
+class Decoded(_Codec, frozen=True, kw_only=True, tag="decoded"):
+    """Pictures that any other codec decoded, with the bytes it took.
+
+    Attributes:
+        table: a CSV file with the columns ``picture``, ``quality``, ``bytes``, ``file`` and, where
+            there are several, ``view``; files are relative to its folder.
+    """
+
+    table: Path
+
+
+CodecConfig: TypeAlias = Model | PillowFormat | Zoo | Decoded
+
+
+class _Judge(_Table, frozen=True, kw_only=True, tag_field="kind"):
+    """What every judge says: its name in results."""
+
+    name: Name
+
+
+class Clip(_Judge, frozen=True, kw_only=True, tag="clip"):
+    """What a picture means, as a vector in CLIP's space.
+
+    Attributes:
+        teacher: as ``ugicm-train run`` takes it.
+    """
+
+    teacher: str
+
+
+JudgeConfig: TypeAlias = Clip
+
+
+class Lpips(_Table, frozen=True, kw_only=True):
+    """The backbone of LPIPS.
+
+    Attributes:
+        backbone: torchvision's ``alexnet``, ``vgg16`` or ``squeezenet1_1``.
+        weights: its ImageNet weights, as torchvision publishes them or as safetensors.
+    """
+
+    backbone: Literal["alex", "vgg", "squeeze"] = "alex"
+    weights: Path
+
+
+class RunConfig(_Table, frozen=True, kw_only=True):
+    """Everything that decides a run's figures.
+
+    Attributes:
+        lpips: needed where a dataset asks for it.
+        draws: of the bootstrap.
+        seed: of the draws.
+    """
+
+    name: Name
+    datasets: Annotated[tuple[DatasetConfig, ...], msgspec.Meta(min_length=1)]
+    codecs: Annotated[tuple[CodecConfig, ...], msgspec.Meta(min_length=1)]
+    judges: tuple[JudgeConfig, ...] = ()
+    lpips: Lpips | None = None
+    draws: Annotated[int, msgspec.Meta(ge=100, le=100_000)] = 2000
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` where a name is taken twice, or means nothing."""
+        for what, tables in (
+            ("datasets", self.datasets),
+            ("codecs", self.codecs),
+            ("judges", self.judges),
+        ):
+            twice = [name for name, n in Counter(t.name for t in tables).items() if n > 1]
+            if twice:
+                raise ValueError(f"two {what} are called {twice[0]!r}")
+        judges = {judge.name for judge in self.judges}
+        for dataset in self.datasets:
+            _known(f"judges of {dataset.name}", dataset.judges, judges)
+            if "lpips" in dataset.metrics and self.lpips is None:
+                raise ValueError(
+                    f"{dataset.name} asks for lpips, and no lpips.weights names its backbone's file"
+                )
+        datasets = {dataset.name for dataset in self.datasets}
+        for index, codec in enumerate(self.codecs):
+            _known(f"datasets of {codec.name}", codec.datasets or (), datasets)
+            if isinstance(codec, Model) and codec.within is not None:
+                _check_budget(codec, self.codecs[:index])
+
+
+def _known(what: str, names: Iterable[str], known: set[str]) -> None:
+    unknown = sorted(set(names) - known)
+    if unknown:
+        there = ", ".join(sorted(known)) or "none"
+        raise ValueError(f"{what}: none is called {unknown[0]!r}; there are {there}")
+
+
+def _check_budget(codec: Model, above: Iterable[CodecConfig]) -> None:
+    for other in above:
+        if other.name == codec.within and isinstance(other, Model) and other.within is None:
+            missing = sorted(set(codec.qualities) - set(other.qualities))
+            if missing:
+                raise ValueError(
+                    f"{codec.name}: {other.name} has no quality {missing[0]} to stay within"
+                )
+            if codec.datasets != other.datasets:
+                raise ValueError(f"{codec.name} and {other.name} code different datasets")
+            return
+    raise ValueError(f"{codec.name}: no model above it is called {codec.within!r}")
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read a TOML file; paths in it are relative to its folder.
+
+    Raises:
+        BadConfig: it is none, or what it says cannot be run.
+    """
+    folder = path.parent
+
+    def to_path(kind: type, value: Any) -> Any:
+        if kind is Path and isinstance(value, str):
+            return folder / Path(value).expanduser()
+        raise ValueError(f"expected a path, got {value!r}")
+
+    try:
+        content = tomllib.loads(path.read_text())
+        return msgspec.convert(content, RunConfig, dec_hook=to_path)
+    except (OSError, ValueError) as error:
+        raise BadConfig(f"{path}: {error}") from error

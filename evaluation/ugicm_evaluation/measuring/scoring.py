@@ -1,0 +1,101 @@
+"""Scores what judges answered, from what was kept of each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from ugicm_evaluation.bootstrap import draw_pictures
+from ugicm_evaluation.errors import NothingMeasured
+from ugicm_evaluation.measuring.cache import Cache
+from ugicm_evaluation.measuring.measure import ORIGINAL, Measured, answer_name
+from ugicm_evaluation.measuring.plan import Coding
+from ugicm_evaluation.measuring.run import each
+from ugicm_evaluation.tasks.protocol import Answers, Scores, Task
+
+__all__ = ["Seen", "score"]
+
+# One view of one coding; None stands for the uncompressed picture.
+Seen: TypeAlias = tuple[Coding, float] | None
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """One task's scores of one view of one coding, or of the uncompressed pictures."""
+
+    task: Task
+    seen: Seen
+    keys: Sequence[str]
+    entries: Sequence[Path]
+    originals: Sequence[Path]
+    draws: int
+    seed: int
+
+
+def score(
+    executor: Executor,
+    dataset: str,
+    measured: Sequence[Measured],
+    tasks: Sequence[Task],
+    *,
+    draws: int,
+    seed: int,
+) -> list[dict[Seen, Scores]]:
+    """Return for each task its scores of everything that was seen, the originals first.
+
+    Args:
+        executor: whose processes score.
+        dataset: shown while it goes on.
+        measured: pictures that were all coded in the same ways.
+        tasks: of judges that looked.
+        draws: of the bootstrap.
+        seed: of the draws.
+    """
+    every = [(coding, view) for coding in measured[0].coded for view in coding.views]
+    scorings = [
+        _Scoring(
+            task=task,
+            seen=seen,
+            keys=[one.key for one in measured],
+            entries=[one.entry if seen is None else one.coded[seen[0]].entry for one in measured],
+            originals=[one.entry for one in measured],
+            draws=draws,
+            seed=seed,
+        )
+        for task in tasks
+        for seen in [None, *every]
+    ]
+    results = list(each(executor, _score, scorings, f"scores on {dataset}"))
+    count = len(every) + 1
+    return [
+        {
+            scoring.seen: scores
+            for scoring, scores in list(zip(scorings, results, strict=True))[start : start + count]
+        }
+        for start in range(0, len(scorings), count)
+    ]
+
+
+def _score(scoring: _Scoring) -> Scores:
+    judge = scoring.task.judge
+    view = ORIGINAL if scoring.seen is None else scoring.seen[1]
+    draws = draw_pictures(len(scoring.keys), draws=scoring.draws, seed=scoring.seed)
+    return scoring.task.score(
+        scoring.keys,
+        _answers(scoring.entries, answer_name(judge, view)),
+        _answers(scoring.originals, answer_name(judge, ORIGINAL)),
+        draws,
+    )
+
+
+def _answers(entries: Sequence[Path], name: str) -> Answers:
+    answers = []
+    for path in entries:
+        entry = Cache.load(path, name)
+        if entry is None:
+            raise NothingMeasured(f"{path} was lost while the report was made")
+        answers.append(entry[name])
+    return answers
