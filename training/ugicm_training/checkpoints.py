@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,20 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ugicm_training.backbones import config_from_json, new_model
 from ugicm_training.errors import BadCheckpoint, CheckpointNotWritten
 from ugicm_training.files import write_file
-from ugicm_training.model import TrainableHyperprior
+from ugicm_training.model import Trainable
 from ugicm_training.recipes import Recipe
 
-__all__ = ["Checkpoint", "Inputs", "Position", "read_checkpoint", "recipe_as_json"]
+__all__ = [
+    "Checkpoint",
+    "Inputs",
+    "Position",
+    "read_checkpoint",
+    "recipe_as_json",
+    "recipe_from_json",
+]
 
 _FORMAT = "ugicm-checkpoint"
 _VERSION = 1
@@ -88,7 +96,7 @@ class Checkpoint:
     record: dict[str, Any]
     base: Mapping[str, Tensor] | None
 
-    def model(self) -> TrainableHyperprior:
+    def model(self) -> Trainable:
         """Return the model, on the CPU, for evaluation.
 
         Raises:
@@ -96,7 +104,7 @@ class Checkpoint:
         """
         recipe = self.recipe
         with torch.random.fork_rng(devices=[]):
-            model = TrainableHyperprior(recipe.config, knots=recipe.knots, lambdas=recipe.lambdas)
+            model = new_model(recipe.config, knots=recipe.knots, lambdas=recipe.lambdas)
         try:
             model.load_state_dict(dict(self.model_state))
         except RuntimeError as error:
@@ -163,7 +171,7 @@ def parse_checkpoint(data: bytes, name: str) -> Checkpoint:
                 f"{name} has checkpoint version {state['version']}, this release reads {_VERSION}"
             )
         return Checkpoint(
-            recipe=msgspec.convert(state["recipe"], Recipe),
+            recipe=recipe_from_json(state["recipe"]),
             position=Position(**state["position"]),
             model_state=state["model"],
             optimizer_state=state["optimizer"],
@@ -182,6 +190,16 @@ def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as it stands in checkpoints and training records."""
     json: dict[str, Any] = msgspec.to_builtins(recipe)
     return json
+
+
+def recipe_from_json(json: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of ``recipe_as_json``.
+
+    Raises:
+        ValueError: a field is missing, or of another type.
+    """
+    recipe: Recipe = msgspec.convert(json, Recipe)
+    return replace(recipe, config=config_from_json(json["config"]))
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ from ugicm_codec.models.modelfile import ENTROPY_PREFIX, serialise_model
 from ugicm_training.constraints import effective_state
 from ugicm_training.data import PhotoSet
 from ugicm_training.fixed_point import Calibration, to_fixed_point
-from ugicm_training.model import TrainableHyperprior
+from ugicm_training.model import Trainable, TrainableHyperprior
 from ugicm_training.pretrained import codes_as
 from ugicm_training.tables import gaussian_tables, hyper_tables
 
@@ -47,7 +47,7 @@ def calibration_crops(photos: PhotoSet) -> Tensor:
 
 @torch.no_grad()
 def export_model(
-    model: TrainableHyperprior,
+    model: Trainable,
     *,
     calibration: Tensor | None,
     quality_steps: int,

@@ -1,26 +1,45 @@
-"""The float bmshj2018 hyperprior as it is trained: noisy quantisation and likelihoods."""
+"""The float model as it is trained: noisy quantisation and likelihoods."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ugicm_codec.models.backbone import BackboneConfig, Predicted
 from ugicm_codec.models.bmshj2018 import (
     Analysis,
     Bmshj2018Config,
     ConditionalSynthesis,
     HyperAnalysis,
     HyperSynthesis,
-    Synthesis,
 )
+from ugicm_codec.models.conditioning import Conditioned
 from ugicm_training.constraints import constrain, effective_state
 
-__all__ = ["Coded", "QualityGains", "TrainableHyperprior"]
+__all__ = [
+    "Coded",
+    "QualityGains",
+    "Trainable",
+    "TrainableHyperprior",
+    "Transforms",
+    "straight_through",
+]
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """The networks of a backbone that have the same parts in all of them."""
+
+    g_a: nn.Sequential
+    g_s: Conditioned
+    h_a: nn.Sequential
+    h_s: nn.Sequential
 
 
 @dataclass(frozen=True)
@@ -66,32 +85,40 @@ class QualityGains(nn.Module):
         return torch.exp(log_gain), torch.exp(correction - log_gain)
 
 
-class TrainableHyperprior(nn.Module):
-    """All that is trained: transforms, entropy models and gains."""
+class Trainable(nn.Module):
+    """All that is trained of some backbone: transforms, entropy models and gains."""
 
-    def __init__(
-        self, config: Bmshj2018Config, *, knots: int, lambdas: tuple[float, float]
-    ) -> None:
+    def __init__(self, config: BackboneConfig, *, knots: int, lambdas: tuple[float, float]) -> None:
         super().__init__()
         self.config = config
-        self.g_a = Analysis(config)
-        self.g_s = ConditionalSynthesis(config)
-        self.h_a = HyperAnalysis(config)
-        self.h_s = HyperSynthesis(config)
+        transforms = self.transforms(config)
+        self.g_a = transforms.g_a
+        self.g_s = transforms.g_s
+        self.h_a = transforms.h_a
+        self.h_s = transforms.h_s
         self.gains = QualityGains(config.latent_channels, knots, lambdas)
         self.bottleneck = EntropyBottleneck(config.channels)
         self.gaussian = GaussianConditional(None)
         with torch.device("meta"):
             # No submodule: its weights are those of the view that it is called for.
-            self._one_view = (Synthesis(config),)
+            self._one_view = (self.g_s.of_one_view(config),)
         constrain(self.g_a)
         constrain(self.g_s)
+
+    def transforms(self, config: Any) -> Transforms:
+        """Return new networks of a config of this backbone."""
+        raise NotImplementedError
 
     def coding_transforms(self) -> dict[str, Tensor]:
         """Return g_a and h_a as they stand in a model file, named so: h_a makes coded integers."""
         parts = {"g_a": effective_state(self.g_a), "h_a": effective_state(self.h_a)}
-        parts["h_a"]["4.bias"] -= self.hyper_offsets()
+        parts["h_a"][self.hyper_bias] -= self.hyper_offsets()
         return {f"{part}.{name}": value for part in parts for name, value in parts[part].items()}
+
+    @property
+    def hyper_bias(self) -> str:
+        """Name in h_a of what is added to the hyper-latents last."""
+        return f"{len(self.h_a) - 1}.bias"
 
     def hyper_offsets(self) -> Tensor:
         """Return ``(N,)``, how far from integers the hyper-latents' values lie, within half a step.
@@ -121,10 +148,21 @@ class TrainableHyperprior(nn.Module):
         z_likelihoods = self.bottleneck(z, training=True)[1]
         offsets = self.hyper_offsets()[:, None, None]
         with torch.autocast(device, dtype=precision, enabled=mixed):
-            scales = self.h_s(_round(z - offsets) + offsets).float()
-        y_likelihoods = self.gaussian(y, scales, training=True)[1]
+            hyper = self.h_s(straight_through(z - offsets) + offsets)
+        predicted = self.predict(y, hyper, precision=precision)
+        y_likelihoods = self.gaussian(y, predicted.scales, predicted.means, training=True)[1]
         bits = _bits(z_likelihoods) + _bits(y_likelihoods)
-        return Coded(y_hat=_round(y) * inverse[:, :, None, None], bits=bits)
+        return Coded(y_hat=predicted.y_hat * inverse[:, :, None, None], bits=bits)
+
+    def predict(self, y: Tensor, hyper: Tensor, *, precision: torch.dtype) -> Predicted:
+        """Return what the entropy model tells of the latents and rounds them to, in float32.
+
+        Args:
+            y: ``(N, M, h, w)``, scaled latents; gradients pass their rounding.
+            hyper: what ``h_s`` gave.
+            precision: of the convolutions.
+        """
+        raise NotImplementedError
 
     def synthesise(self, y_hat: Tensor, view: Tensor, *, precision: torch.dtype) -> Tensor:
         """Return ``(N, 3, H, W)`` for the views ``(N,)``, not clamped, float32.
@@ -151,9 +189,9 @@ class TrainableHyperprior(nn.Module):
         for network in (self.g_a, self.h_a, self.h_s, synthesis):
             network.compile()
 
-    def with_two_ends(self) -> TrainableHyperprior:
+    def with_two_ends(self) -> Self:
         """Return a copy whose machine end has weights of its own, so far those of the human end."""
-        copy = TrainableHyperprior(
+        copy = type(self)(
             replace(self.config, two_ended=True),
             knots=len(self.gains.log_gain),
             lambdas=self.gains.lambdas,
@@ -175,7 +213,27 @@ class TrainableHyperprior(nn.Module):
         return [name for name in self.g_s.state_dict() if not name.startswith(of_views)]
 
 
-def _round(values: Tensor) -> Tensor:
+class TrainableHyperprior(Trainable):
+    """A bmshj2018 hyperprior as it is trained."""
+
+    config: Bmshj2018Config
+    h_s: HyperSynthesis
+
+    def transforms(self, config: Bmshj2018Config) -> Transforms:
+        return Transforms(
+            g_a=Analysis(config),
+            g_s=ConditionalSynthesis(config),
+            h_a=HyperAnalysis(config),
+            h_s=HyperSynthesis(config),
+        )
+
+    def predict(self, y: Tensor, hyper: Tensor, *, precision: torch.dtype) -> Predicted:
+        scales = hyper.float()
+        return Predicted(y_hat=straight_through(y), scales=scales, means=scales.new_zeros(()))
+
+
+def straight_through(values: Tensor) -> Tensor:
+    """Round, and let gradients pass as if nothing happened."""
     return values + (values.round() - values).detach()
 
 

@@ -7,7 +7,7 @@ import contextlib
 import torch
 from torch import Tensor, nn
 
-from ugicm_training.model import TrainableHyperprior
+from ugicm_training.model import Trainable
 from ugicm_training.recipes import Trained
 
 __all__ = ["Network"]
@@ -22,9 +22,7 @@ class Network(nn.Module):
         precision: of the convolutions.
     """
 
-    def __init__(
-        self, model: TrainableHyperprior, *, trained: Trained, precision: torch.dtype
-    ) -> None:
+    def __init__(self, model: Trainable, *, trained: Trained, precision: torch.dtype) -> None:
         super().__init__()
         self.model = model
         self._trained = trained

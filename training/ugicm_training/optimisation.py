@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 from ugicm_training.errors import BadStart
-from ugicm_training.model import TrainableHyperprior
+from ugicm_training.model import Trainable
 from ugicm_training.recipes import Recipe, Stage, Trained
 
 __all__ = ["free", "learning_rate", "new_optimizer", "set_learning_rate"]
 
 
-def free(model: TrainableHyperprior, stage: Stage) -> None:
+def free(model: Trainable, stage: Stage) -> None:
     """Let gradients change what the stage trains, and nothing else."""
     model.requires_grad_(stage.trained is Trained.EVERYTHING)
     # CompressAI's search for medians is not part of the loss: tables are made without it.
@@ -29,7 +29,7 @@ def free(model: TrainableHyperprior, stage: Stage) -> None:
         synthesis.machine.requires_grad_(stage.trains_views)
 
 
-def new_optimizer(model: TrainableHyperprior, recipe: Recipe) -> torch.optim.Adam:
+def new_optimizer(model: Trainable, recipe: Recipe) -> torch.optim.Adam:
     """Return an optimiser of the parameters that are free, with nothing learned yet."""
     synthesis = model.g_s
     of_view = [*synthesis.embedding.parameters(), *synthesis.view_terms.parameters()]

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ugicm_training.backbones import new_model
 from ugicm_training.checkpoints import (
     Checkpoint,
     Inputs,
@@ -16,7 +17,7 @@ from ugicm_training.checkpoints import (
     read_checkpoint,
     recipe_as_json,
 )
-from ugicm_training.model import TrainableHyperprior
+from ugicm_training.model import Trainable
 from ugicm_training.pretrained import load_start
 from ugicm_training.randomness import Draw, seed_at
 from ugicm_training.recipes import Recipe
@@ -44,7 +45,7 @@ def first_checkpoint(
     if start is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_at(recipe.seed, Draw.WEIGHTS))
-            model = TrainableHyperprior(recipe.config, knots=recipe.knots, lambdas=recipe.lambdas)
+            model = new_model(recipe.config, knots=recipe.knots, lambdas=recipe.lambdas)
         return _checkpoint(
             recipe, inputs, model.state_dict(), base=None, origin=None, pictures=pictures
         )
@@ -83,7 +84,7 @@ def first_checkpoint(
     )
 
 
-def _with_ends(model: TrainableHyperprior, recipe: Recipe) -> TrainableHyperprior:
+def _with_ends(model: Trainable, recipe: Recipe) -> Trainable:
     if recipe.config.two_ended and not model.config.two_ended:
         return model.with_two_ends()
     return model

@@ -15,7 +15,7 @@ from ugicm_codec import Codec
 from ugicm_training.data import PhotoSet
 from ugicm_training.data.decoding import Picture
 from ugicm_training.export import calibration_crops, export_model
-from ugicm_training.model import TrainableHyperprior
+from ugicm_training.model import Trainable
 from ugicm_training.teachers.protocol import Teacher, resize
 
 __all__ = ["ValidationPoint", "validate"]
@@ -59,7 +59,7 @@ class ValidationPoint:
 
 
 def validate(
-    model: TrainableHyperprior,
+    model: Trainable,
     photos: PhotoSet,
     calibration: PhotoSet,
     *,

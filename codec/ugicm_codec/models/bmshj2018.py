@@ -10,15 +10,20 @@ Signal flow (``*`` and ``/`` are the quality step's gains, outside the entropy p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from ugicm_codec.models.backbone import BackboneConfig
 from ugicm_codec.models.conditioning import Conditioned
 from ugicm_codec.models.layers import GDN, deconvolution, downsampling, subpixel
 
 __all__ = [
     "LATENT_STRIDE",
+    "MARGIN",
+    "PICTURE_WEIGHTS",
+    "TILE_SIDE",
     "Analysis",
     "Bmshj2018Config",
     "ConditionalSynthesis",
@@ -31,26 +36,23 @@ __all__ = [
 LATENT_STRIDE = 16
 HYPER_STRIDE = 4
 
+# Latents around a tile that its result depends on: g_a reaches 30 pixels, less than 2 latents, and
+# g_s less than 2 latents.
+MARGIN: Final = 2
 
-@dataclass(frozen=True)
-class Bmshj2018Config:
+# Latents along a tile's side: pictures up to 2048x2048 are transformed whole.
+TILE_SIDE: Final = 2048 // LATENT_STRIDE
+
+# The analysis' weights that pixels are multiplied with.
+PICTURE_WEIGHTS: Final = ("0.weight",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bmshj2018Config(BackboneConfig):
     """The sizes that make one bmshj2018 network.
 
-    Attributes:
-        channels: ``N``, the transforms' width; CompressAI uses 128 or 192.
-        latent_channels: ``M``, the latents' channels; CompressAI uses 192 or 320.
-        view_features: width of the view's embedding; 512 in the published code.
-        view_octaves: number of sine and cosine pairs of the view; 10 in the published code.
-        two_ended: whether the synthesis has weights for either end of the views, between which
-            a view interpolates, beside the terms that a view adds
-            (``docs/decisions/view-weights.md``).
+    CompressAI has N=128 and M=192, or N=192 and M=320 at high rates.
     """
-
-    channels: int
-    latent_channels: int
-    view_features: int
-    view_octaves: int
-    two_ended: bool = False
 
 
 class Analysis(nn.Sequential):

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ugicm_codec.models.backbone import BackboneConfig
+
 __all__ = ["Conditioned", "EmbeddingOutput", "ViewEmbedding", "ViewTerm"]
 
 
@@ -85,7 +87,7 @@ class Conditioned(nn.Module):
 
     def __init__(
         self,
-        config: Any,
+        config: BackboneConfig,
         term_channels: tuple[int, ...],
         rule: EmbeddingOutput = EmbeddingOutput.LINEAR,
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from ugicm_codec.models.bmshj2018 import Bmshj2018Config
+from ugicm_codec.models.backbone import BackboneConfig
 from ugicm_training.instances.cropping import InstanceLimits
 from ugicm_training.ms_clip import Term
 
@@ -183,7 +183,7 @@ class Recipe:
     """
 
     name: str
-    config: Bmshj2018Config
+    config: BackboneConfig
     knots: int
     lambdas: tuple[float, float]
     quality_steps: int

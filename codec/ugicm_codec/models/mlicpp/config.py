@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ugicm_codec.models.backbone import BackboneConfig
 from ugicm_codec.models.conditioning import EmbeddingOutput
 
 __all__ = ["MlicppConfig"]
@@ -17,43 +18,32 @@ _MAX_SLICES = 64
 _MAX_OCTAVES = 32
 
 
-@dataclass(frozen=True)
-class MlicppConfig:
+@dataclass(frozen=True, kw_only=True)
+class MlicppConfig(BackboneConfig):
     """The sizes that make one MLIC++ network.
 
     The published checkpoints have two layouts that differ in ``entry_channels`` and
     ``residual_widths``: that of 2024 (83.5 M parameters) and that of 2023, which UG-ICM builds on.
 
     Attributes:
-        channels: ``N``, the transforms' width; 192 as published.
-        latent_channels: ``M``, the latents' channels; 320 as published.
         slices: groups of latent channels that are coded one after the other; 10 as published.
-        view_features: width of the view's embedding; 512 in the published UG-ICM.
-        view_octaves: number of sine and cosine pairs of the view; 10 in the published UG-ICM.
         entry_channels: of the first block of the synthesis; M in the layout of 2024, N in 2023's.
         channel_widths: of the channel context's inner layers.
         parameter_widths: of the inner layers that join all contexts.
         residual_widths: of the latent residual prediction's inner layers; none for the layout of
             2023, where three of them narrow evenly from the first to the last width.
         view_output: what becomes of the embedding before it is projected.
-        two_ended: whether the synthesis has weights for either end of the views
-            (``docs/decisions/view-weights.md``).
 
     Raises:
         ValueError: no network has these sizes.
     """
 
-    channels: int
-    latent_channels: int
     slices: int
-    view_features: int
-    view_octaves: int
     entry_channels: int
     channel_widths: tuple[int, ...] = (192, 128)
     parameter_widths: tuple[int, ...] = (320, 256, 128)
     residual_widths: tuple[int, ...] = (224, 128)
     view_output: EmbeddingOutput = EmbeddingOutput.LINEAR
-    two_ended: bool = False
 
     def __post_init__(self) -> None:
         limits = {

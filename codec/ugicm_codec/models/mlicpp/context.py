@@ -5,12 +5,12 @@ Training uses this; streams are coded with its fixed-point export.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from ugicm_codec.models.backbone import Predicted
 from ugicm_codec.models.mlicpp.checkerboard import at_anchors, at_nonanchors
 from ugicm_codec.models.mlicpp.config import MlicppConfig
 from ugicm_codec.models.mlicpp.global_context import GlobalInterContext, GlobalIntraContext
@@ -21,26 +21,11 @@ from ugicm_codec.models.mlicpp.prediction import (
     ResidualPrediction,
 )
 
-__all__ = ["CONTEXT_SIDE", "ContextModel", "Predicted", "SliceContext"]
+__all__ = ["CONTEXT_SIDE", "ContextModel", "SliceContext"]
 
 # Latents along the sides of what the global contexts look at, 2048x2048 pixels: they have not
 # learned to sum over more, and larger pictures are coded in tiles of this size.
 CONTEXT_SIDE: Final = 128
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """What is known of latents before they are coded, and what they are then decoded to.
-
-    Attributes:
-        y_hat: ``(N, C, h, w)``, means plus rounded differences plus the residual prediction.
-        scales: ``(N, C, h, w)``, > 0 only after the tables' lower bound.
-        means: ``(N, C, h, w)``.
-    """
-
-    y_hat: Tensor
-    scales: Tensor
-    means: Tensor
 
 
 class SliceContext(nn.Module):
