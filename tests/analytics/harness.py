@@ -183,3 +183,70 @@ async def ready(channel):
     while (await watch.read()).status != HealthCheckResponse.SERVING:
         pass
     watch.cancel()
+
+
+class RecordingDecoder(FixedDecoder):
+    """Stores frames and gaps in order, and reports them from any cursor on, as a decoder does.
+
+    Args:
+        pictures: as ``FixedDecoder`` has them, by sequence.
+        name: of its store; cursors of others are refused.
+    """
+
+    def __init__(self, pictures, name="store"):
+        super().__init__(pictures)
+        self.name = name
+        self.log = []
+        self._grown = asyncio.Event()
+        # Tests clear it, and set ``leaving``, to be away for a while.
+        self.here = asyncio.Event()
+        self.here.set()
+        self.leaving = asyncio.Event()
+
+    async def Watch(self, request, context):
+        self.watches.append(request)
+        if not self.here.is_set():
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        position = 0
+        if request.WhichOneof("from") == "cursor":
+            name, _, number = request.cursor.decode().rpartition(":")
+            if name != self.name:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "of another store")
+            position = int(number)
+        elif request.start == types.WATCH_START_NOW:
+            position = len(self.log)
+        await context.send_initial_metadata(())
+        leaving = asyncio.create_task(self.leaving.wait())
+        try:
+            while not leaving.done():
+                while position < len(self.log):
+                    event = self.log[position]
+                    position += 1
+                    camera = getattr(event, event.WhichOneof("event"))
+                    camera = camera.camera if hasattr(camera, "camera") else camera.key.camera
+                    if request.cameras and camera not in request.cameras:
+                        continue
+                    reported = decoder_pb2.WatchFramesResponse()
+                    reported.CopyFrom(event)
+                    reported.cursor = f"{self.name}:{position}".encode()
+                    yield reported
+                self._grown.clear()
+                grown = asyncio.create_task(self._grown.wait())
+                try:
+                    await asyncio.wait({grown, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    grown.cancel()
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "leaving")
+        finally:
+            leaving.cancel()
+
+    def store(self, sequence, camera="gate"):
+        self._append(stored(sequence, camera))
+
+    def store_gap(self, first, last, camera="gate"):
+        gap = types.Gap(camera=camera, epoch=1, first_sequence=first, last_sequence=last, reason=2)
+        self._append(decoder_pb2.WatchFramesResponse(gap=gap))
+
+    def _append(self, event):
+        self.log.append(event)
+        self._grown.set()
