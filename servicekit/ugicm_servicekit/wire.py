@@ -14,6 +14,7 @@ from ugicm_codec.views import HUMAN, MACHINE, parse_view
 from ugicm_servicekit.errors import BadRequest
 
 __all__ = [
+    "MAX_MESSAGE_BYTES_KEY",
     "FrameKey",
     "check_camera",
     "key_from_wire",
@@ -27,6 +28,9 @@ __all__ = [
 
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
+# In the initial metadata of Ingest: how large a request the decoder takes, in bytes.
+MAX_MESSAGE_BYTES_KEY = "ugicm-max-message-bytes"
+
 _CAMERA = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _VIEW_OF_PRESET = {
     types_pb2.VIEW_PRESET_HUMAN: HUMAN,

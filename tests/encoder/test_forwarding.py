@@ -217,7 +217,7 @@ async def test_a_frame_that_was_given_up_before_it_was_sent_takes_no_memory():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         async with open_channel(address) as channel:
-            upstream = Upstream(channel, address, timeout_seconds=60)
+            upstream = Upstream(channel, address, timeout_seconds=60, max_request_bytes=2**26)
             frames = [types_pb2.Frame(key=key(number)) for number in range(3)]
             deliveries = [asyncio.create_task(upstream.deliver(frame)) for frame in frames]
             await asyncio.sleep(0)

@@ -24,11 +24,12 @@ from ugicm.v1.encoder_pb2_grpc import EncoderServiceStub
 from ugicm_encoder.forwarding import Forwarder
 from ugicm_encoder.link import Link
 from ugicm_encoder.main import main
-from ugicm_encoder.refused import RefusedFrames
 from ugicm_encoder.spool import SpoolFull
 from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.channel import connect, open_channel
+from ugicm_servicekit.refused_frames import RefusedFrames
 
+MESSAGE_BYTES = 2**26
 SPOOLED, DUPLICATE = pb.DELIVERY_SPOOLED, pb.DELIVERY_DUPLICATE
 
 
@@ -210,7 +211,7 @@ async def forwarding(path, script, **options):
             await spool.put(frame(number), digest())
         forwarder = Forwarder(
             spool,
-            lambda: Link(DecoderServiceStub(channel), "test"),
+            lambda: Link(DecoderServiceStub(channel), "test", max_request_bytes=MESSAGE_BYTES),
             RefusedFrames(path / "refused"),
             **{"ahead": 3, "timeout_seconds": 10, **options},
             backoff=Backoff(first_seconds=1, most_seconds=8, uniform=lambda low, high: high),
@@ -280,6 +281,60 @@ async def test_a_frame_that_the_decoder_always_breaks_on_is_set_aside_in_the_end
     assert (tmp_path / "refused" / "gate.1.2.ugi").exists()
 
 
+def large(sequence, megabytes):
+    """Return a frame whose stream a decoder can read, were it not so large."""
+    stream = FakeCodec().encode(picture())
+    return frame(sequence, stream=stream + bytes(megabytes * 2**20))
+
+
+@pytest.mark.parametrize("is_first", [False, True], ids=["in between", "first"])
+async def test_a_frame_larger_than_the_decoder_takes_is_set_aside_and_holds_up_nobody(
+    tmp_path, is_first, caplog
+):
+    settings = {"upstream_seconds": 20.0}
+    async with decoding(tmp_path, max_message_bytes=2**21) as decoder:
+        address = f"127.0.0.1:{decoder.port}"
+        async with spooling(tmp_path / "spool", max_bytes=2**26) as spool:
+            stream = FakeCodec().encode(picture())
+            for one in (frame(0, stream=stream), large(1, 3), frame(2, stream=stream)):
+                await spool.put(one, digest())
+            if is_first:
+                await spool.remove([1])
+        async with encoding(upstream=address, spool=tmp_path / "spool", **settings):
+            found = await events_to(decoder.stub, 2)
+    assert found == ([2] if is_first else [0, 2])
+    (refused,) = RefusedFrames(tmp_path / "spool" / "refused").list()
+    assert (refused.key.sequence, refused.status) == (1, "RESOURCE_EXHAUSTED")
+    assert "takes at most 2097152 bytes at once, the frame has 31" in refused.message
+    assert "refused frame gate/1/1 for good" in caplog.text
+    # No link was lost for it.
+    assert "items wait in the spool" not in caplog.text
+
+
+@pytest.mark.parametrize("spooled", [True, False])
+async def test_a_camera_is_told_that_its_frame_is_larger_than_the_decoder_takes(tmp_path, spooled):
+    spool = tmp_path / "spool" if spooled else None
+    raw_pixels = raw(picture(1024, 1024))  # 3 MiB: this codec codes without loss
+    async with (
+        decoding(tmp_path, max_message_bytes=2**21) as decoder,
+        encoding(upstream=f"127.0.0.1:{decoder.port}", spool=spool) as encoder,
+    ):
+        await encoder.stub.Encode(request(0))
+        refusal = None
+        number = 0
+        while refusal is None:  # until the encoder has heard the answer to the first
+            number += 1
+            try:
+                await encoder.stub.Encode(pb.EncodeRequest(picture=raw_pixels, key=key(number)))
+            except grpc.aio.AioRpcError as error:
+                refusal = error
+        await encoder.stub.Encode(request(number + 1))
+        assert (await events_to(decoder.stub, number + 1)) == [0, number + 1]
+    assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "takes at most 2097152 bytes at once, the frame has 31" in refusal.details()
+    assert "grpc-retry-pushback-ms" not in dict(refusal.trailing_metadata())
+
+
 async def test_a_decoder_that_is_not_there_is_tried_at_growing_intervals(tmp_path):
     waits, enough = [], asyncio.Event()
 
@@ -293,7 +348,9 @@ async def test_a_decoder_that_is_not_there_is_tried_at_growing_intervals(tmp_pat
         await spool.put(frame(0), digest())
         forwarder = Forwarder(
             spool,
-            lambda: Link(DecoderServiceStub(channel), "127.0.0.1:1"),
+            lambda: Link(
+                DecoderServiceStub(channel), "127.0.0.1:1", max_request_bytes=MESSAGE_BYTES
+            ),
             RefusedFrames(tmp_path / "refused"),
             ahead=3,
             timeout_seconds=10,

@@ -85,7 +85,8 @@ class DecoderServiceServicer:
     def Ingest(self, request_iterator, context):
         """Stores frames and gap records. Each is answered once it is durable, in the order of the requests; several may be
         under way, and answers may come in bursts, because the store commits in groups. Whoever loses the connection sends
-        everything unanswered again: what was stored meanwhile is answered as a duplicate.
+        everything unanswered again: what was stored meanwhile is answered as a duplicate. The initial metadata
+        ugicm-max-message-bytes comes at once and says how large a request may be; a larger one ends the call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -20,7 +20,8 @@ class DecoderServiceStub:
     Ingest: aio.StreamStreamMultiCallable[decoder_pb2.IngestRequest, decoder_pb2.IngestResponse]
     """Stores frames and gap records. Each is answered once it is durable, in the order of the requests; several may be
     under way, and answers may come in bursts, because the store commits in groups. Whoever loses the connection sends
-    everything unanswered again: what was stored meanwhile is answered as a duplicate.
+    everything unanswered again: what was stored meanwhile is answered as a duplicate. The initial metadata
+    ugicm-max-message-bytes comes at once and says how large a request may be; a larger one ends the call.
     """
     Decode: aio.UnaryStreamMultiCallable[decoder_pb2.DecodeRequest, decoder_pb2.DecodeResponse]
     """Decodes one stream for one or several views; its latents are decoded once. Pictures come in chunks, so that their
@@ -50,7 +51,8 @@ class DecoderServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.AsyncIterator[decoder_pb2.IngestResponse]:
         """Stores frames and gap records. Each is answered once it is durable, in the order of the requests; several may be
         under way, and answers may come in bursts, because the store commits in groups. Whoever loses the connection sends
-        everything unanswered again: what was stored meanwhile is answered as a duplicate.
+        everything unanswered again: what was stored meanwhile is answered as a duplicate. The initial metadata
+        ugicm-max-message-bytes comes at once and says how large a request may be; a larger one ends the call.
         """
 
     @abc_1.abstractmethod

@@ -65,6 +65,7 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
             ingest_ahead=settings.ingest_ahead,
             decode_ahead=settings.decode_ahead,
             max_views=settings.max_views,
+            max_message_bytes=settings.max_message_bytes,
             stopping=server.stopping,
         )
         server.add(decoder_pb2_grpc.add_DecoderServiceServicer_to_server, servicer)

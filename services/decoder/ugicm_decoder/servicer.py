@@ -27,6 +27,7 @@ from ugicm_servicekit.status import failure_of, or_failure
 from ugicm_servicekit.streams import stream_info_to_wire
 from ugicm_servicekit.tracing import frame_span
 from ugicm_servicekit.wire import (
+    MAX_MESSAGE_BYTES_KEY,
     key_from_wire,
     key_to_wire,
     nanoseconds_to_wire,
@@ -72,6 +73,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         ingest_ahead: how many items of one Ingest may be under way.
         decode_ahead: how many items of one DecodeStream may be under way.
         max_views: how many views one request may name.
+        max_message_bytes: the largest message that the server accepts.
         stopping: set when calls that last must end.
     """
 
@@ -85,6 +87,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         ingest_ahead: int,
         decode_ahead: int,
         max_views: int,
+        max_message_bytes: int,
         stopping: asyncio.Event,
     ) -> None:
         self._models = models
@@ -94,11 +97,15 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         self._ingest_ahead = ingest_ahead
         self._decode_ahead = decode_ahead
         self._max_views = max_views
+        self._max_message_bytes = max_message_bytes
         self._stopping = stopping
 
     async def Ingest(
         self, request_iterator: AsyncIterator[decoder_pb2.IngestRequest], context: Any
     ) -> AsyncIterator[decoder_pb2.IngestResponse]:
+        # At once: gRPC ends the call at a larger request, and would take this for its beginning.
+        limit = str(self._max_message_bytes)
+        await context.send_initial_metadata(((MAX_MESSAGE_BYTES_KEY, limit),))
         responses = in_order(
             request_iterator, self._ingest, ahead=self._ingest_ahead, stopping=self._stopping
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
 from ugicm.v1 import decoder_pb2, encoder_pb2, types_pb2
+from ugicm_encoder.errors import FrameTooLarge
 from ugicm_encoder.spool import Acceptance, Spool
 from ugicm_encoder.upstream import Upstream
 from ugicm_servicekit.stages import stage
@@ -34,6 +36,7 @@ class Admission(Protocol):
         Raises:
             SpoolError: it cannot be spooled.
             DeliveryError: it cannot be delivered.
+            FrameTooLarge: it has more bytes than the spool or the decoder takes.
             Overloaded: there is no room now.
         """
 
@@ -51,7 +54,7 @@ class Delivery(Protocol):
             None where the frame was accepted earlier.
 
         Raises:
-            SpoolError, DeliveryError, Overloaded: as ``Admission.deliver``.
+            SpoolError, DeliveryError, FrameTooLarge, Overloaded: as ``Admission.deliver``.
         """
 
 
@@ -75,17 +78,24 @@ class DirectDelivery:
 
 
 class SpooledDelivery:
-    """Delivers to the spool, always: one path, and order whatever the link does."""
+    """Delivers to the spool, always: one path, and order whatever the link does.
 
-    def __init__(self, spool: Spool) -> None:
+    Args:
+        spool: keeps frames until the decoder has them.
+        max_request_bytes: returns the largest request that the decoder takes, as far as it has
+            said so; None: not yet.
+    """
+
+    def __init__(self, spool: Spool, max_request_bytes: Callable[[], int | None]) -> None:
         self._spool = spool
+        self._max_request_bytes = max_request_bytes
 
     async def admit(self, key: FrameKey, picture: types_pb2.Picture) -> Admission | None:
         """Let frames in that are new, while there is room."""
         digest = await asyncio.to_thread(_digest, picture)
         if await self._spool.recognise(key, digest):
             return None
-        return _Spooling(self._spool, key, digest)
+        return _Spooling(self._spool, key, digest, self._max_request_bytes())
 
 
 @dataclass(frozen=True)
@@ -95,9 +105,17 @@ class _Spooling:
     spool: Spool
     key: FrameKey
     digest: bytes
+    max_request_bytes: int | None
 
     async def deliver(self, frame: types_pb2.Frame) -> encoder_pb2.Delivery.ValueType:
         """Return once the frame is in the spool durably."""
+        num_bytes = decoder_pb2.IngestRequest(frame=frame).ByteSize()
+        if self.max_request_bytes is not None and num_bytes > self.max_request_bytes:
+            # Told while the camera listens, and not found out when it has long gone on.
+            raise FrameTooLarge(
+                f"the decoder takes at most {self.max_request_bytes} bytes at once, "
+                f"the frame has {num_bytes}"
+            )
         with stage("spool"):
             return _OF_ACCEPTANCE[await self.spool.put(frame, self.digest)]
 

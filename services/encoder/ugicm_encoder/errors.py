@@ -2,10 +2,10 @@
 
 EncoderError
   x SpoolUnusable             the folder is no spool, or another encoder has it
+  x FrameTooLarge             it alone has more bytes than the spool or the decoder takes
   + SpoolError                a frame cannot be spooled
       x SpoolFailed           the disk or the database refused
       x FrameLate             a later frame of its epoch was accepted already
-      x FrameTooLarge         it alone has more bytes than the spool may have
   + DeliveryError             a frame cannot be delivered
       x UpstreamUnavailable   the decoder cannot be reached, or gave no answer in time
       x UpstreamFull          it has no room, and waiting does not help
@@ -42,6 +42,10 @@ class SpoolUnusable(EncoderError):
     """The folder cannot be used as a spool by this process."""
 
 
+class FrameTooLarge(EncoderError):
+    """The frame alone has more bytes than the spool or the decoder takes."""
+
+
 class SpoolError(EncoderError):
     """A frame cannot be spooled."""
 
@@ -58,10 +62,6 @@ class SpoolFailed(SpoolError):
 
 class FrameLate(SpoolError):
     """A later frame of the epoch was accepted already, and this one was not."""
-
-
-class FrameTooLarge(SpoolError):
-    """The frame alone has more bytes than the spool may have."""
 
 
 class DeliveryError(EncoderError):

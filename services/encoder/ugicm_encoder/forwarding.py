@@ -12,15 +12,21 @@ from dataclasses import dataclass
 import grpc
 
 from ugicm.v1 import decoder_pb2, types_pb2
-from ugicm_encoder.errors import EncoderError, UpstreamFailed, UpstreamUnavailable
+from ugicm_encoder.errors import (
+    EncoderError,
+    FrameTooLarge,
+    SpoolFailed,
+    UpstreamFailed,
+    UpstreamUnavailable,
+)
 from ugicm_encoder.link import Answer, Link
 from ugicm_encoder.metrics import FORWARDED
-from ugicm_encoder.refused import RefusedFrames
 from ugicm_encoder.spool import Spool, SpooledItem
 from ugicm_encoder.upstream import refusal
 from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.errors import Overloaded
 from ugicm_servicekit.logs import about_frame
+from ugicm_servicekit.refused_frames import RefusedFrames
 from ugicm_servicekit.tracing import record_frame
 from ugicm_servicekit.wire import FrameKey, key_from_wire
 
@@ -38,6 +44,7 @@ _FINAL = frozenset(
         grpc.StatusCode.PERMISSION_DENIED,
     )
 )
+_TOO_LARGE: int = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
 # An item that the decoder breaks on is tried so often before it stops holding up the others.
 _MOST_BREAKS = 5
 
@@ -68,6 +75,7 @@ class Forwarder:
 
     Attributes:
         is_linked: whether the decoder answers, as far as is known.
+        max_request_bytes: the largest request that the decoder takes, once it has said so.
         oldest: the item that waits the longest, as of the last look; None where none waits.
     """
 
@@ -92,6 +100,7 @@ class Forwarder:
         self._broke_on = 0
         self._num_breaks = 0
         self.oldest: SpooledItem | None = None
+        self.max_request_bytes: int | None = None
         self.is_linked = False
 
     async def run(self) -> None:
@@ -122,6 +131,7 @@ class Forwarder:
                 self.oldest = in_flight[0].item if in_flight else None
                 if in_flight:
                     await self._settle(in_flight)
+                    self.max_request_bytes = link.max_request_bytes
                 else:
                     await self._spool.wait_beyond(position)
         finally:
@@ -146,7 +156,12 @@ class Forwarder:
         try:
             while in_flight and in_flight[0].answer.done():
                 sent = in_flight[0]
-                await self._take(sent.item, sent.answer.result())
+                try:
+                    response = sent.answer.result()
+                except FrameTooLarge as error:
+                    await self._set_aside(sent.item, _TOO_LARGE, str(error))
+                else:
+                    await self._take(sent.item, response)
                 if sent.item.request.WhichOneof("item") == "frame":
                     record_frame("forward", _key(sent.item), sent.sent_ns)
                 settled.append(in_flight.popleft().item.position)
@@ -168,13 +183,20 @@ class Forwarder:
             return
         failure = response.failure
         if failure.code in _FINAL or self._breaks_for_good(item, failure):
-            about_frame(key)
-            FORWARDED.labels("refused").inc()
-            _log.error("the decoder refused %s for good: %s", _name(item), failure.message)
-            if item.request.WhichOneof("item") == "frame":
-                await self._refused.keep(item.request.frame, failure)
+            await self._set_aside(item, failure.code, failure.message)
             return
         raise refusal(failure, f"the decoder did not take {_name(item)}")
+
+    async def _set_aside(self, item: SpooledItem, code: int, message: str) -> None:
+        about_frame(_key(item))
+        FORWARDED.labels("refused").inc()
+        _log.error("the decoder refused %s for good: %s", _name(item), message)
+        if item.request.WhichOneof("item") == "frame":
+            frame = item.request.frame
+            try:
+                await asyncio.to_thread(self._refused.keep, frame, code, message)
+            except OSError as error:
+                raise SpoolFailed(f"cannot keep the refused {_name(item)}: {error}") from error
 
     def _breaks_for_good(self, item: SpooledItem, failure: types_pb2.Failure) -> bool:
         if failure.code != grpc.StatusCode.INTERNAL.value[0]:

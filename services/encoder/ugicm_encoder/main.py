@@ -19,7 +19,6 @@ from ugicm_encoder.delivery import Delivery, DirectDelivery, SpooledDelivery
 from ugicm_encoder.errors import SpoolUnusable
 from ugicm_encoder.forwarding import Forwarder
 from ugicm_encoder.link import Link
-from ugicm_encoder.refused import RefusedFrames
 from ugicm_encoder.servicer import EncoderServicer
 from ugicm_encoder.settings import EncoderSettings
 from ugicm_encoder.spool import SqliteSpool
@@ -32,6 +31,7 @@ from ugicm_servicekit.checks import reached
 from ugicm_servicekit.models import Models, load_models
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.readiness import Readiness, Severity
+from ugicm_servicekit.refused_frames import RefusedFrames
 from ugicm_servicekit.reloading import reloading
 from ugicm_servicekit.server import Server
 
@@ -103,7 +103,12 @@ async def _delivery(
             async with _spooled(settings, settings.spool, settings.upstream, channel) as spooled:
                 yield spooled
             return
-        upstream = Upstream(channel, settings.upstream, timeout_seconds=settings.upstream_seconds)
+        upstream = Upstream(
+            channel,
+            settings.upstream,
+            timeout_seconds=settings.upstream_seconds,
+            max_request_bytes=settings.max_message_bytes,
+        )
         try:
             yield DirectDelivery(upstream)
         finally:
@@ -124,7 +129,7 @@ async def _spooled(
         stub = DecoderServiceStub(channel)
         forwarder = Forwarder(
             spool,
-            lambda: Link(stub, address),
+            lambda: Link(stub, address, max_request_bytes=settings.max_message_bytes),
             RefusedFrames(folder / "refused"),
             ahead=settings.forward_ahead,
             timeout_seconds=settings.upstream_seconds,
@@ -133,7 +138,7 @@ async def _spooled(
         _measure(spool, forwarder)
         forwarding = asyncio.create_task(forwarder.run())
         try:
-            yield SpooledDelivery(spool)
+            yield SpooledDelivery(spool, lambda: forwarder.max_request_bytes)
         finally:
             forwarding.cancel()
             await asyncio.wait([forwarding])

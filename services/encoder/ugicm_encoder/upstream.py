@@ -40,9 +40,18 @@ class Upstream:
         channel: to the decoder.
         address: of the decoder, for messages.
         timeout_seconds: how long storing one frame may take.
+        max_request_bytes: the largest message that the channel sends.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, address: str, *, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        address: str,
+        *,
+        timeout_seconds: float,
+        max_request_bytes: int,
+    ) -> None:
+        self._max_request_bytes = max_request_bytes
         self._stub = DecoderServiceStub(channel)
         self._address = address
         self._timeout_seconds = timeout_seconds
@@ -55,11 +64,12 @@ class Upstream:
 
         Raises:
             DeliveryError: the decoder is not there, does not answer, or did not store the frame.
+            FrameTooLarge: the decoder does not take so many bytes.
             Overloaded: it has no room now.
         """
         key = key_from_wire(frame.key)
         if self._link is None or self._link.is_down:
-            self._link = Link(self._stub, self._address)
+            self._link = Link(self._stub, self._address, max_request_bytes=self._max_request_bytes)
         link = self._link
         try:
             async with asyncio.timeout(self._timeout_seconds):
