@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ugicm_codec.bitstream import read_stream, write_stream
+from ugicm_codec.bitstream import Stream, read_stream, write_stream
 from ugicm_codec.entropy.fixedpoint import Product, float64_product, int8_product
 from ugicm_codec.entropy.hyperprior import CodedLatents
 from ugicm_codec.errors import (
@@ -22,6 +22,7 @@ from ugicm_codec.errors import (
     WrongModel,
 )
 from ugicm_codec.limits import Limits
+from ugicm_codec.models.backbones import DecodedLatents
 from ugicm_codec.models.bmshj2018 import LATENT_STRIDE
 from ugicm_codec.models.hyperprior import HyperpriorModel
 from ugicm_codec.models.modelfile import ModelInfo, read_model_file
@@ -32,9 +33,6 @@ __all__ = ["Analysed", "Codec", "Image", "Latents"]
 # A picture: (H, W, 3), RGB.
 Image = NDArray[np.uint8]
 
-# Pictures up to 2048x2048 are transformed whole, larger ones in tiles of that size.
-_TILE_SIDE = 2048 // LATENT_STRIDE
-
 # Up to 128x128 pixels, a byte budget is met by trying every quality step.
 _EXHAUSTIVE_LATENTS = (128 // LATENT_STRIDE) ** 2
 
@@ -44,13 +42,13 @@ class Latents:
     """A stream's exact integers, from which any view is synthesised.
 
     Attributes:
-        integers: ``(h, w, M)`` int16, read-only.
+        integers: ``(h, w, M)`` int16, or int32 where they have fractions; read-only.
         quality_step: the step whose gains they carry.
         height: of the picture, in pixels.
         width: of the picture, in pixels.
     """
 
-    integers: NDArray[np.int16]
+    integers: DecodedLatents
     quality_step: int
     height: int
     width: int
@@ -109,7 +107,6 @@ class Codec:
             model_file,
             device=where,
             precision=precision or _best_precision(where),
-            tile_side=_TILE_SIDE,
             products=products,
         )
         return cls(model, model_file.info, limits or Limits())
@@ -173,7 +170,7 @@ class Codec:
         for image in images:
             self._check_image(image)
         streams: list[bytes] = [b""] * len(images)
-        for indexes in _batches([image.shape for image in images], stride=LATENT_STRIDE):
+        for indexes in self._batches([image.shape for image in images], LATENT_STRIDE):
             with torch.inference_mode():
                 y = self._model.analyse(np.stack([images[index] for index in indexes]))
             for index, one in zip(indexes, y, strict=True):
@@ -212,10 +209,43 @@ class Codec:
             CodecError: as ``decode``.
         """
         numbers = [parse_view(view) for view in views]
-        return self.synthesise([self.decode_latents(stream) for stream in streams], numbers)
+        return self.synthesise(self.decode_latents_batch(streams), numbers)
 
     def decode_latents(self, stream: bytes) -> Latents:
         """Return a stream's integers, the same on every machine.
+
+        Raises:
+            BitstreamError: the bytes are damaged or foreign.
+            WrongModel: the stream was coded for other latents.
+        """
+        return self.decode_latents_batch([stream])[0]
+
+    def decode_latents_batch(self, streams: Sequence[bytes]) -> list[Latents]:
+        """Return the integers of several streams; pictures of one size share the entropy model.
+
+        Raises:
+            BitstreamError: the bytes of one are damaged or foreign.
+            WrongModel: one was coded for other latents.
+        """
+        parsed = [self._parse(stream) for stream in streams]
+        sizes = [(each.header.height, each.header.width) for each in parsed]
+        latents: list[Latents | None] = [None] * len(parsed)
+        for indexes in self._batches(sizes, LATENT_STRIDE):
+            headers = [parsed[index].header for index in indexes]
+            coded = [
+                CodedLatents(parsed[index].hyper, parsed[index].latents, header.latents_crc)
+                for index, header in zip(indexes, headers, strict=True)
+            ]
+            h, w = (-(-side // LATENT_STRIDE) for side in (headers[0].height, headers[0].width))
+            with torch.inference_mode():
+                decoded = self._model.coder.decode(coded, h, w)
+            for index, header, integers in zip(indexes, headers, decoded, strict=True):
+                integers.setflags(write=False)
+                latents[index] = Latents(integers, header.quality_step, header.height, header.width)
+        return [each for each in latents if each is not None]
+
+    def _parse(self, stream: bytes) -> Stream:
+        """Verify a stream and that this model decodes it.
 
         Raises:
             BitstreamError: the bytes are damaged or foreign.
@@ -233,11 +263,7 @@ class Codec:
                 f"the model has {self.model.quality_steps} quality steps, "
                 f"the stream names step {header.quality_step}"
             )
-        coded = CodedLatents(parsed.hyper, parsed.latents, header.latents_crc)
-        h, w = (-(-side // LATENT_STRIDE) for side in (header.height, header.width))
-        integers = self._model.coder.decode(coded, h, w)
-        integers.setflags(write=False)
-        return Latents(integers, header.quality_step, header.height, header.width)
+        return parsed
 
     def synthesise(self, latents: Sequence[Latents], views: Sequence[float | str]) -> list[Image]:
         """Return one picture of each latents and view; equal sizes share the transform.
@@ -250,7 +276,7 @@ class Codec:
             raise ValueError(f"one view for each latents, got {len(views)} for {len(latents)}")
         numbers = [parse_view(view) for view in views]
         images: list[Image | None] = [None] * len(latents)
-        for indexes in _batches([item.integers.shape for item in latents], stride=1):
+        for indexes in self._batches([item.integers.shape for item in latents], 1):
             with torch.inference_mode():
                 pictures = self._model.synthesise(
                     [latents[index].integers for index in indexes],
@@ -300,8 +326,7 @@ class Codec:
 
     def _code(self, y: torch.Tensor, step: int, shape: tuple[int, ...]) -> bytes:
         with torch.inference_mode():
-            integers, hyper = self._model.quantise(y, step)
-            coded = self._model.coder.encode(integers, hyper)
+            coded = self._model.encode(y, step)
         return write_stream(
             latents_id=self.model.latents_id,
             height=shape[0],
@@ -326,6 +351,9 @@ class Codec:
             raise BadQuality(f"quality is an integer from 0 to 100, got {quality!r}")
         return (int(quality) * (self.model.quality_steps - 1) + 50) // 100
 
+    def _batches(self, shapes: Sequence[tuple[int, ...]], stride: int) -> list[list[int]]:
+        return _batches(shapes, stride=stride, tile_side=self._model.tile_side)
+
     def _check_image(self, image: Image) -> None:
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
             kind = getattr(image, "dtype", type(image).__name__)
@@ -341,7 +369,7 @@ class Codec:
             )
 
 
-def _batches(shapes: Sequence[tuple[int, ...]], *, stride: int) -> list[list[int]]:
+def _batches(shapes: Sequence[tuple[int, ...]], *, stride: int, tile_side: int) -> list[list[int]]:
     """Group equal shapes, and no more of them than together fill a tile: memory stays bounded."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, shape in enumerate(shapes):
@@ -349,7 +377,7 @@ def _batches(shapes: Sequence[tuple[int, ...]], *, stride: int) -> list[list[int
     batches = []
     for shape, indexes in groups.items():
         area = -(-shape[0] // stride) * -(-shape[1] // stride)
-        size = max(1, _TILE_SIDE**2 // area)
+        size = max(1, tile_side**2 // area)
         batches += [indexes[first : first + size] for first in range(0, len(indexes), size)]
     return batches
 

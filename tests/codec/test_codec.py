@@ -311,6 +311,6 @@ def test_precisions_agree_within_two_levels():
 
 def test_a_batch_is_cut_where_it_would_fill_more_than_a_tile():
     shapes = [(1024, 1024, 3)] * 9 + [(16, 16, 3)] * 3 + [(4096, 4096, 3)] * 2
-    batches = _batches(shapes, stride=LATENT_STRIDE)
+    batches = _batches(shapes, stride=LATENT_STRIDE, tile_side=2048 // LATENT_STRIDE)
     assert [len(batch) for batch in batches] == [4, 4, 1, 3, 1, 1]
     assert sorted(itertools.chain(*batches)) == list(range(14))

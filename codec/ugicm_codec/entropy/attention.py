@@ -82,7 +82,7 @@ def attend_locally(qkv: Tensor, position_bias: Tensor, shift: int, board: Checke
         board.windows.split(at_once), board.attends.split(at_once), strict=True
     ):
         around = padded[:, window].view(batch, -1, size, 3, channels // heads, heads)
-        # (3, N, positions, heads, 25, d)
+        # Each (N, positions, heads, 25, C / heads).
         query, key, value = around.permute(3, 0, 1, 5, 2, 4).to(torch.float64)
         sums = (query @ key.transpose(-2, -1)).to(torch.int64).add_(position_bias)
         logits = rescale(sums, shift).clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).to(torch.int32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from ugicm_codec.bitstream import latents_checksum
 from ugicm_codec.entropy import rans
 from ugicm_codec.entropy.fixedpoint import FixedPointNetwork
-from ugicm_codec.entropy.rans import CodingTables
+from ugicm_codec.entropy.rans import MAX_VALUE, CodingTables
 from ugicm_codec.errors import LatentsMismatch
 
 __all__ = ["CodedLatents", "HyperpriorCoder"]
@@ -44,27 +45,34 @@ class HyperpriorCoder:
     latent_tables: CodingTables
     hyper_tables: CodingTables
 
-    def encode(self, latents: NDArray[np.int16], hyper: NDArray[np.int16]) -> CodedLatents:
+    def encode(self, latents: Tensor, hyper: NDArray[np.int16]) -> CodedLatents:
         """Code one picture.
 
         Args:
-            latents: ``(h, w, M)``.
+            latents: ``(h, w, M)`` float, times their gains and not yet rounded.
             hyper: ``(ceil(h/4), ceil(w/4), C)``.
         """
-        indexes = self._table_indexes(hyper, latents.shape[0], latents.shape[1])
+        rounded = latents.round().clamp_(-MAX_VALUE, MAX_VALUE).to(torch.int16)
+        integers = np.ascontiguousarray(rounded.cpu().numpy())
+        indexes = self._table_indexes(hyper, integers.shape[0], integers.shape[1])
         return CodedLatents(
             hyper=rans.encode(hyper.ravel(), self._channel_indexes(hyper), self.hyper_tables),
-            latents=rans.encode(latents.ravel(), indexes.ravel(), self.latent_tables),
-            checksum=_checksum(hyper, latents),
+            latents=rans.encode(integers.ravel(), indexes.ravel(), self.latent_tables),
+            checksum=_checksum(hyper, integers),
         )
 
-    def decode(self, coded: CodedLatents, height: int, width: int) -> NDArray[np.int16]:
-        """Return ``(height, width, M)``.
+    def decode(
+        self, coded: Sequence[CodedLatents], height: int, width: int
+    ) -> list[NDArray[np.int16]]:
+        """Return ``(height, width, M)`` of each picture; all are of one size.
 
         Raises:
             CorruptStream: a section cannot be decoded.
             LatentsMismatch: both could, to other integers than the encoder coded.
         """
+        return [self._decode(one, height, width) for one in coded]
+
+    def _decode(self, coded: CodedLatents, height: int, width: int) -> NDArray[np.int16]:
         shape = (-(-height // 4), -(-width // 4), self.hyper_tables.offset.size)
         empty = np.empty(shape, np.int16)
         hyper = rans.decode(coded.hyper, self._channel_indexes(empty), self.hyper_tables)

@@ -1,4 +1,4 @@
-"""A loaded bmshj2018 model: transforms in the device's best precision, entropy model exact."""
+"""A loaded model: transforms in the device's best precision, entropy model exact."""
 
 from __future__ import annotations
 
@@ -9,35 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from ugicm_codec.entropy.fixedpoint import (
-    FixedPointLayer,
-    FixedPointNetwork,
-    Product,
-    exact_product,
-)
-from ugicm_codec.entropy.hyperprior import HyperpriorCoder
+from ugicm_codec.entropy.fixedpoint import Product
+from ugicm_codec.entropy.hyperprior import CodedLatents
 from ugicm_codec.entropy.rans import MAX_VALUE, CodingTables
 from ugicm_codec.errors import BadModelFile
-from ugicm_codec.models.bmshj2018 import (
-    LATENT_STRIDE,
-    Analysis,
-    ConditionalSynthesis,
-    HyperAnalysis,
-    Synthesis,
-)
+from ugicm_codec.models.backbones import BACKBONES, Coder, DecodedLatents
+from ugicm_codec.models.bmshj2018 import LATENT_STRIDE
+from ugicm_codec.models.conditioning import Conditioned
 from ugicm_codec.models.modelfile import ENTROPY_PREFIX, ModelFile
 from ugicm_codec.models.tiling import tiles
 
 __all__ = ["HyperpriorModel"]
-
-# Latents around a tile that its result depends on: with them, tiles and the whole picture agree.
-# g_a reaches 30 pixels, less than 2 latents; g_s reaches less than 2 latents.
-_MARGIN = 2
-
-# Whether each layer of h_s upsamples.
-_UPSAMPLES = (True, True, False)
 
 # Views whose terms and weights are kept, so that only a view's first picture pays for them.
 _KEPT_TERMS = 64
@@ -50,20 +34,22 @@ class HyperpriorModel:
 
     Attributes:
         gain: ``(steps, M)`` float32; latents are multiplied by a step's row before rounding.
-        inverse_gain: ``(steps, M)`` float32, for the synthesis.
+        inverse_gain: ``(steps, M)`` float32, from decoded latents to the synthesis.
         precision: of the transforms.
         tile_side: latents along a tile's side; larger pictures are transformed in tiles.
+        margin: latents around a tile that are transformed with it.
     """
 
-    analysis: Analysis
-    synthesis: ConditionalSynthesis
-    hyper_analysis: HyperAnalysis
-    coder: HyperpriorCoder
+    analysis: nn.Module
+    synthesis: Conditioned
+    hyper_analysis: nn.Module
+    coder: Coder
     gain: Tensor
     inverse_gain: Tensor
     device: torch.device
     precision: torch.dtype
     tile_side: int
+    margin: int
 
     @classmethod
     def build(
@@ -72,28 +58,40 @@ class HyperpriorModel:
         *,
         device: torch.device,
         precision: torch.dtype,
-        tile_side: int,
         products: Sequence[Product],
+        tile_side: int | None = None,
     ) -> HyperpriorModel:
         """Build the model and prove its integer arithmetic exact on ``device``.
+
+        Args:
+            tile_side: the backbone's own, unless given.
 
         Raises:
             BadModelFile: a tensor is missing or has another shape.
             InexactArithmetic: none of ``products`` is exact on the device.
         """
-        analysis = Analysis(file.config)
-        synthesis = ConditionalSynthesis(file.config)
-        hyper_analysis = HyperAnalysis(file.config)
+        backbone = BACKBONES[file.info.backbone]
+        analysis = backbone.analysis(file.config)
+        synthesis = backbone.synthesis(file.config)
+        hyper_analysis = backbone.hyper_analysis(file.config)
         entropy = file.part(ENTROPY_PREFIX)
         try:
             # Pictures enter as integers from 0 to 255, which bfloat16 holds exactly.
             weights = file.part("g_a.")
-            weights["0.weight"] = weights["0.weight"] / 255.0
+            for name in backbone.picture_weights:
+                weights[name] = weights[name] / 255.0
             analysis.load_state_dict(weights)
             synthesis.load_state_dict(file.part("g_s."))
             hyper_analysis.load_state_dict(file.part("h_a."))
             _check_values(entropy)
-            coder = _build_coder(entropy, device, products)
+            coder = backbone.build_coder(
+                entropy,
+                file.config,
+                latent_tables=_build_tables(entropy, "latent_tables."),
+                hyper_tables=_build_tables(entropy, "hyper_tables."),
+                device=device,
+                products=products,
+            )
             gain, inverse_gain = entropy["gain"], entropy["inverse_gain"]
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
@@ -108,10 +106,11 @@ class HyperpriorModel:
             hyper_analysis=hyper_analysis,
             coder=coder,
             gain=gain.to(device),
-            inverse_gain=inverse_gain.to(device),
+            inverse_gain=(inverse_gain / backbone.latent_units).to(device),
             device=device,
             precision=precision,
-            tile_side=tile_side,
+            tile_side=tile_side or backbone.tile_side,
+            margin=backbone.margin,
         )
 
     def analyse(self, pictures: NDArray[np.uint8]) -> Tensor:
@@ -131,7 +130,7 @@ class HyperpriorModel:
         channels = self.gain.shape[1]
         out = torch.empty((len(pictures), channels, h, w), device=self.device)
         out = out.to(memory_format=torch.channels_last)
-        for tile in tiles(h, w, side=self.tile_side, margin=_MARGIN):
+        for tile in tiles(h, w, side=self.tile_side, margin=self.margin):
             rows, columns = tile.rows, tile.columns
             part = whole[..., rows.outer(LATENT_STRIDE), columns.outer(LATENT_STRIDE)]
             y = self.analysis(part.to(self.device).to(self.precision))
@@ -140,21 +139,17 @@ class HyperpriorModel:
             ]
         return out
 
-    def quantise(self, y: Tensor, step: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """Return one picture's integers at a quality step: latents and hyper-latents.
-
-        Args:
-            y: ``(M, h, w)`` from ``analyse``.
-
-        Returns:
-            ``(h, w, M)`` and ``(ceil(h/4), ceil(w/4), N_channels)``.
-        """
+    def encode(self, y: Tensor, step: int) -> CodedLatents:
+        """Code one picture at a quality step; ``y`` is ``(M, h, w)``, from ``analyse``."""
         scaled = y[None] * self.gain[step][:, None, None]
         z = self.hyper_analysis(scaled)
-        return _integers(scaled), _integers(z)
+        hyper = z[0].round().clamp_(-MAX_VALUE, MAX_VALUE).to(torch.int16).permute(1, 2, 0)
+        return self.coder.encode(
+            scaled[0].permute(1, 2, 0), np.ascontiguousarray(hyper.cpu().numpy())
+        )
 
     def synthesise(
-        self, latents: Sequence[NDArray[np.int16]], steps: Sequence[int], views: Sequence[float]
+        self, latents: Sequence[DecodedLatents], steps: Sequence[int], views: Sequence[float]
     ) -> NDArray[np.uint8]:
         """Return pictures ``(N, 16 h, 16 w, 3)`` of latents ``(h, w, M)`` of one size.
 
@@ -169,7 +164,7 @@ class HyperpriorModel:
         out = np.empty((len(latents), h * LATENT_STRIDE, w * LATENT_STRIDE, 3), np.uint8)
         for synthesis, items in self._by_synthesis(views):
             terms = self._terms([views[item] for item in items])
-            for tile in tiles(h, w, side=self.tile_side, margin=_MARGIN):
+            for tile in tiles(h, w, side=self.tile_side, margin=self.margin):
                 rows, columns = tile.rows, tile.columns
                 y_hat = integers[items, rows.outer(1), columns.outer(1)] * scale[items]
                 picture = synthesis(y_hat.to(self.precision).permute(0, 3, 1, 2), terms)
@@ -182,7 +177,7 @@ class HyperpriorModel:
                 )
         return out
 
-    def _by_synthesis(self, views: Sequence[float]) -> list[tuple[Synthesis, list[int]]]:
+    def _by_synthesis(self, views: Sequence[float]) -> list[tuple[nn.Module, list[int]]]:
         """Return which pictures share weights: all of one view, or simply all."""
         if self.synthesis.machine is None:
             return [(self._synthesis_at(0.0), list(range(len(views))))]
@@ -192,12 +187,12 @@ class HyperpriorModel:
         ]
 
     @functools.cached_property
-    def _synthesis_at(self) -> Callable[[float], Synthesis]:
-        def synthesis(view: float) -> Synthesis:
-            made: Synthesis = self.synthesis.at(view)
+    def _synthesis_at(self) -> Callable[[float], nn.Module]:
+        def synthesis(view: float) -> nn.Module:
+            made = self.synthesis.at(view)
             made.settle(self.precision)
-            made.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            return made
+            settled: nn.Module = made.to(device=self.device).to(memory_format=torch.channels_last)
+            return settled
 
         return functools.lru_cache(maxsize=_KEPT_SYNTHESES)(synthesis)
 
@@ -213,11 +208,6 @@ class HyperpriorModel:
         return functools.lru_cache(maxsize=_KEPT_TERMS)(terms)
 
 
-def _integers(values: Tensor) -> NDArray[np.int16]:
-    rounded = values[0].round().clamp_(-MAX_VALUE, MAX_VALUE).to(torch.int16)
-    return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
-
-
 def _check_values(entropy: dict[str, Tensor]) -> None:
     """Refuse what would make latents depend on the machine.
 
@@ -229,28 +219,6 @@ def _check_values(entropy: dict[str, Tensor]) -> None:
     for name in ("gain", "inverse_gain"):
         if not bool((entropy[name].isfinite() & (entropy[name] > 0)).all()):
             raise ValueError(f"{name} is not positive and finite everywhere")
-    if [bool(entropy[f"layers.{index}.upsample"]) for index in range(3)] != [*_UPSAMPLES]:
-        raise ValueError("h_s upsamples in its first two layers")
-
-
-def _build_coder(
-    entropy: dict[str, Tensor], device: torch.device, products: Sequence[Product]
-) -> HyperpriorCoder:
-    layers = [
-        FixedPointLayer.build(
-            weight=entropy[f"layers.{index}.weight"],
-            bias=entropy[f"layers.{index}.bias"],
-            shift=int(entropy[f"layers.{index}.shift"]),
-            upsample=upsample,
-        ).to(device)
-        for index, upsample in enumerate(_UPSAMPLES)
-    ]
-    return HyperpriorCoder(
-        network=FixedPointNetwork(layers, exact_product(layers, products)),
-        thresholds=entropy["thresholds"].to(device),
-        latent_tables=_build_tables(entropy, "latent_tables."),
-        hyper_tables=_build_tables(entropy, "hyper_tables."),
-    )
 
 
 def _build_tables(entropy: dict[str, Tensor], prefix: str) -> CodingTables:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ugicm_codec.errors import BadModelFile, UnknownModel
-from ugicm_codec.models.bmshj2018 import (
-    Analysis,
-    Bmshj2018Config,
-    ConditionalSynthesis,
-    HyperAnalysis,
-)
+from ugicm_codec.models.backbone import BackboneConfig
+from ugicm_codec.models.backbones import BACKBONES, Backbone, Forms, backbone_of
 
 __all__ = [
     "ENTROPY_PREFIX",
@@ -45,7 +41,6 @@ ENTROPY_PREFIX = "entropy."
 
 _SUFFIX = ".safetensors"
 _METADATA_KEY = "ugicm"
-_BACKBONE = "bmshj2018"
 
 # As safetensors names them; the latents id is taken over these names, so they are forever.
 _DTYPE_NAMES = {
@@ -55,8 +50,6 @@ _DTYPE_NAMES = {
     torch.int32: "I32",
     torch.int64: "I64",
 }
-
-_DEFAULTS = {"two_ended": False}
 
 # Steps stand in one byte of a stream, and table indexes in one byte of memory.
 _MAX_ROWS = 256
@@ -68,7 +61,7 @@ class ModelInfo:
 
     Attributes:
         name: the bundled model's name, or the file's.
-        backbone: ``bmshj2018``.
+        backbone: ``bmshj2018`` or ``mlicpp``.
         latents_id: 8 bytes; streams name it, and any model with the same id decodes them.
         sha256: of the file, in hexadecimal; names the synthesis too.
         quality_steps: points on the rate range; 1 for a model with one rate.
@@ -92,7 +85,7 @@ class ModelFile:
     """A model file's contents, checked for form."""
 
     info: ModelInfo
-    config: Bmshj2018Config
+    config: BackboneConfig
     tensors: Mapping[str, Tensor]
 
     def part(self, prefix: str) -> dict[str, Tensor]:
@@ -123,13 +116,14 @@ def latents_id_of(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def serialise_model(
-    tensors: Mapping[str, Tensor], config: Bmshj2018Config, training: Mapping[str, Any]
+    tensors: Mapping[str, Tensor], config: BackboneConfig, training: Mapping[str, Any]
 ) -> bytes:
     """Return the bytes of a model file; ``training`` must be JSON."""
+    name = backbone_of(config)
     metadata = {
         "format": FORMAT_VERSION,
-        "backbone": _BACKBONE,
-        "config": asdict(config),
+        "backbone": name,
+        "config": BACKBONES[name].write_config(config),
         "training": training,
     }
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -161,21 +155,16 @@ def _parse(data: bytes, name: str) -> ModelFile:
         tensors = load(data)
         metadata = json.loads(_metadata(data)[_METADATA_KEY])
         version, backbone = metadata["format"], metadata["backbone"]
-        if version != FORMAT_VERSION or backbone != _BACKBONE:
+        if version != FORMAT_VERSION or backbone not in BACKBONES:
             raise BadModelFile(
-                f"{name}: this reader knows format {FORMAT_VERSION} and {_BACKBONE}, "
+                f"{name}: this reader knows format {FORMAT_VERSION} and {', '.join(BACKBONES)}, "
                 f"got {version} and {backbone}"
             )
-        config = _config_of(tensors)
-        # Files from before a choice was there say nothing of it.
-        if _DEFAULTS | metadata["config"] != asdict(config):
-            raise BadModelFile(
-                f"{name}: its tensors have {asdict(config)}, it says {metadata['config']}"
-            )
+        config = BACKBONES[backbone].parse_config(tensors, metadata["config"])
         training = metadata["training"]
         if not isinstance(training, dict):
             raise BadModelFile(f"{name}: a training record is an object, got {training!r:.80}")
-        _check_form(tensors, config)
+        _check_form(tensors, BACKBONES[backbone], config)
     except (SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise BadModelFile(f"{name} is no model file: {error}") from error
     info = ModelInfo(
@@ -191,27 +180,13 @@ def _parse(data: bytes, name: str) -> ModelFile:
     return ModelFile(info=info, config=config, tensors=tensors)
 
 
-def _config_of(tensors: Mapping[str, Tensor]) -> Bmshj2018Config:
-    view_features, inputs = tensors["g_s.embedding.hidden.weight"].shape
-    channels, latent_channels = tensors["g_a.0.weight"].shape[0], tensors["entropy.gain"].shape[1]
-    if inputs % 2 == 0 or min(view_features, channels, latent_channels) < 1:
-        raise ValueError(f"no network has {channels}, {latent_channels}, {view_features}, {inputs}")
-    return Bmshj2018Config(
-        channels=channels,
-        latent_channels=latent_channels,
-        view_features=view_features,
-        view_octaves=(inputs - 1) // 2,
-        two_ended="g_s.machine.output.weight" in tensors,
-    )
-
-
-def _check_form(tensors: Mapping[str, Tensor], config: Bmshj2018Config) -> None:
+def _check_form(tensors: Mapping[str, Tensor], backbone: Backbone, config: BackboneConfig) -> None:
     """Hold every tensor against its form, so that nothing larger than the file is ever allocated.
 
     Raises:
         ValueError: a tensor is missing, unknown, or of another shape or type.
     """
-    expected = _transform_forms(config) | _entropy_forms(tensors, config)
+    expected = _transform_forms(backbone, config) | _entropy_forms(tensors, backbone, config)
     if different := tensors.keys() ^ expected.keys():
         raise ValueError(f"{min(different)} is missing or unknown")
     for name, (shape, dtypes) in expected.items():
@@ -223,16 +198,13 @@ def _check_form(tensors: Mapping[str, Tensor], config: Bmshj2018Config) -> None:
             )
 
 
-_Forms = dict[str, tuple[tuple[int, ...], tuple[torch.dtype, ...]]]
-
-
-def _transform_forms(config: Bmshj2018Config) -> _Forms:
+def _transform_forms(backbone: Backbone, config: BackboneConfig) -> Forms:
     # On the meta device, networks have shapes and no memory.
     with torch.device("meta"):
         parts = {
-            "g_a.": Analysis(config),
-            "g_s.": ConditionalSynthesis(config),
-            "h_a.": HyperAnalysis(config),
+            "g_a.": backbone.analysis(config),
+            "g_s.": backbone.synthesis(config),
+            "h_a.": backbone.hyper_analysis(config),
         }
     floats = (torch.float16, torch.float32)
     return {
@@ -242,23 +214,21 @@ def _transform_forms(config: Bmshj2018Config) -> _Forms:
     }
 
 
-def _entropy_forms(tensors: Mapping[str, Tensor], config: Bmshj2018Config) -> _Forms:
+def _entropy_forms(
+    tensors: Mapping[str, Tensor], backbone: Backbone, config: BackboneConfig
+) -> Forms:
     n, m = config.channels, config.latent_channels
     steps, scales = len(tensors["entropy.gain"]), len(tensors["entropy.latent_tables.offset"])
     if not 1 <= steps <= _MAX_ROWS or not 1 <= scales <= _MAX_ROWS or n > _MAX_ROWS:
         raise ValueError(
             f"1 to {_MAX_ROWS} steps, scales and channels, got {steps}, {scales} and {n}"
         )
-    forms: _Forms = {
+    forms: Forms = {
         "gain": ((steps, m), (torch.float32,)),
         "inverse_gain": ((steps, m), (torch.float32,)),
         "thresholds": ((scales - 1,), (torch.int64,)),
     }
-    for index, columns in enumerate((4 * n, 4 * n, m)):
-        forms[f"layers.{index}.weight"] = ((9 * n, columns), (torch.int16,))
-        forms[f"layers.{index}.bias"] = ((columns,), (torch.int64,))
-        forms[f"layers.{index}.shift"] = ((), (torch.int64,))
-        forms[f"layers.{index}.upsample"] = ((), (torch.int64,))
+    forms |= backbone.entropy_forms(config)
     for name, rows in (("latent_tables", scales), ("hyper_tables", n)):
         width = tensors[f"{ENTROPY_PREFIX}{name}.cumulative"].shape[1]
         forms[f"{name}.cumulative"] = ((rows, width), (torch.int32,))

@@ -1,12 +1,12 @@
 """Codes latents under MLIC++'s entropy model: hyper-latents, then slice by slice, anchors first.
 
-Encoder and decoder run the same steps; they differ in where a step's symbols come from. All steps of
-a picture share one coded section: docs/bitstream.md lays it out.
+Encoder and decoder run the same steps; they differ in where a step's symbols come from. All steps
+of a picture share one coded section: docs/bitstream.md lays it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from ugicm_codec.bitstream import latents_checksum
 from ugicm_codec.entropy import rans
 from ugicm_codec.entropy.checkerboard import checkerboard
-from ugicm_codec.entropy.fixedpoint import ACTIVATION_LIMIT
+from ugicm_codec.entropy.fixedpoint import ACTIVATION_LIMIT, Product
 from ugicm_codec.entropy.hyperprior import CodedLatents
 from ugicm_codec.entropy.integers import GELU_BITS, LATENT_BITS, rescale
 from ugicm_codec.entropy.mlicpp.dataflow import Parameters, hyper_features, steps
@@ -63,6 +63,36 @@ class MlicppCoder:
     thresholds: Tensor
     latent_tables: CodingTables
     hyper_tables: CodingTables
+
+    @classmethod
+    def build(
+        cls,
+        entropy: Mapping[str, Tensor],
+        sizes: Sizes,
+        *,
+        latent_tables: CodingTables,
+        hyper_tables: CodingTables,
+        device: torch.device,
+        products: Sequence[Product],
+    ) -> MlicppCoder:
+        """Take a model file's tensors, and prove the integer arithmetic exact on ``device``.
+
+        Raises:
+            ValueError: a number might make the arithmetic inexact.
+            InexactArithmetic: none of ``products`` is exact on the device.
+        """
+        thresholds, offsets = entropy["thresholds"], entropy["hyper_offsets"]
+        for name, values in (("thresholds", thresholds), ("hyper_offsets", offsets)):
+            if values.numel() and not -(2**30) <= int(values.min()) <= int(values.max()) < 2**30:
+                raise ValueError(f"{name} stay within 2**30")
+        return cls(
+            arithmetic=ExactArithmetic(entropy, sizes, device=device, products=products),
+            sizes=sizes,
+            hyper_offsets=offsets.to(device),
+            thresholds=thresholds.to(device=device, dtype=torch.int32),
+            latent_tables=latent_tables,
+            hyper_tables=hyper_tables,
+        )
 
     def encode(self, latents: Tensor, hyper: NDArray[np.int16]) -> CodedLatents:
         """Code one picture.
