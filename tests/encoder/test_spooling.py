@@ -300,10 +300,16 @@ async def test_a_frame_larger_than_the_decoder_takes_is_set_aside_and_holds_up_n
                 await spool.put(one, digest())
             if is_first:
                 await spool.remove([1])
-        async with encoding(upstream=address, spool=tmp_path / "spool", **settings):
+        set_aside = RefusedFrames(tmp_path / "spool" / "refused")
+        async with (
+            encoding(upstream=address, spool=tmp_path / "spool", **settings),
+            asyncio.timeout(30),
+        ):
             found = await events_to(decoder.stub, 2)
+            while not set_aside.list():  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
     assert found == ([2] if is_first else [0, 2])
-    (refused,) = RefusedFrames(tmp_path / "spool" / "refused").list()
+    (refused,) = set_aside.list()
     assert (refused.key.sequence, refused.status) == (1, "RESOURCE_EXHAUSTED")
     assert "takes at most 2097152 bytes at once, the frame has 31" in refused.message
     assert "refused frame gate/1/1 for good" in caplog.text
