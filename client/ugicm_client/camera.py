@@ -18,9 +18,10 @@ from ugicm_servicekit.access import Access
 from ugicm_servicekit.tracing import record_frame
 from ugicm_servicekit.wire import FrameKey, key_from_wire, key_to_wire, nanoseconds_to_wire
 
-__all__ = ["CameraClient", "SentFrame"]
+__all__ = ["MOST_UNANSWERED", "CameraClient", "SentFrame"]
 
-_MOST_UNANSWERED = 16
+MOST_UNANSWERED = 16
+"""How many frames of a camera may be on their way to the encoder, or in it."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,13 @@ class CameraClient(ServiceClient):
         omit_stream: bool = False,
         before_sending: Callable[[int], Awaitable[None]] | None = None,
         retries: Retries | None = None,
+        most_unanswered: int = MOST_UNANSWERED,
     ) -> AsyncGenerator[SentFrame, None]:
         """Send frames as one camera, and yield what became of each, in order.
 
         Args:
-            images: taken while fewer than 16 frames wait for their answers; an error there is
-                raised here, behind the answers for what came before.
+            images: taken while fewer than ``most_unanswered`` frames wait for their answers; an
+                error there is raised here, behind the answers for what came before.
             camera: the camera's name.
             epoch: of the keys; now, in microseconds, where ``None``.
             first_sequence: of the keys.
@@ -96,6 +98,8 @@ class CameraClient(ServiceClient):
             retries: connects again when the connection is lost, or the token was withdrawn and
                 its file has another, and sends again what was not answered or may be accepted
                 later; where ``None``, each frame is sent once.
+            most_unanswered: the fewer, the newer is what is sent of a live camera when the
+                encoder is slower.
 
         Raises:
             ServiceError: the encoder does not answer, or ends the call, and there are no retries
@@ -115,7 +119,7 @@ class CameraClient(ServiceClient):
                 yield encoder_pb2.EncodeStreamRequest(request_id=sequence, request=request)
                 sequence += 1
 
-        outbox = Outbox(requests(), most=_MOST_UNANSWERED)
+        outbox = Outbox(requests(), most=most_unanswered)
         try:
             while not outbox.is_done:
                 trouble: ServiceError | None = None

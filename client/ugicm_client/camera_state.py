@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from ugicm_client.errors import BadState
 from ugicm_servicekit.durable import make_folder_durably, write_durably
 from ugicm_servicekit.locking import held
 
-__all__ = ["CameraState", "Progress"]
+__all__ = ["CameraState", "Progress", "Rereading"]
 
 # A file is written once for so many frames that are sent, and at most so often for answered ones.
 # What is sent again because of that is a duplicate to the encoder.
@@ -43,12 +44,19 @@ class Progress:
     after: str = ""
 
 
+class Rereading(enum.Enum):
+    """Whether frames that a source gave once can be had again."""
+
+    POSSIBLE = "possible"
+    IMPOSSIBLE = "impossible"
+
+
 class CameraState:
     """A state file in the hands of one process; made by ``open``.
 
     A source that can be read again is: frames without an answer keep their sequences, and the
-    encoder tells which of them it has. Behind another source the sequences go on where none was
-    ever sent, because their frames cannot be had again.
+    encoder tells which of them it has. Behind another source, or a live one, the sequences go on
+    where none was ever sent, because their frames cannot be had again.
     """
 
     def __init__(self, path: Path, progress: Progress, clock: Callable[[], float]) -> None:
@@ -65,6 +73,7 @@ class CameraState:
         *,
         camera: str,
         source: str,
+        rereading: Rereading = Rereading.POSSIBLE,
         clock: Callable[[], float] = time.monotonic,
     ) -> Iterator[CameraState]:
         """Open the state of a camera; a new epoch begins where there is none.
@@ -78,7 +87,7 @@ class CameraState:
         # A file of its own: the state is replaced, and a lock would stay with the replaced one.
         lock = path.with_name(f".{path.name}.lock")
         with held(lock, taken=BadState(f"another process sends as the camera of {path}")):
-            state = cls(path, _begin(_read(path), path, camera, source), clock)
+            state = cls(path, _begin(_read(path), path, camera, source, rereading), clock)
             try:
                 yield state
             finally:
@@ -106,12 +115,14 @@ class CameraState:
         await asyncio.to_thread(_write, self._path, self._progress)
 
 
-def _begin(known: Progress | None, path: Path, camera: str, source: str) -> Progress:
+def _begin(
+    known: Progress | None, path: Path, camera: str, source: str, rereading: Rereading
+) -> Progress:
     if known is None:
         return Progress(camera, source, epoch=time.time_ns() // 1000)
     if known.camera != camera:
         raise BadState(f"{path} is the state of camera {known.camera}, not of {camera}")
-    if known.source != source:
+    if known.source != source or rereading is Rereading.IMPOSSIBLE:
         return replace(known, source=source, next_sequence=known.unused_sequence, after="")
     return known
 

@@ -7,7 +7,8 @@ ClientError
       x UnwritablePicture    the file format cannot hold the picture, or is not known
   x FileTooLarge             an input file has more bytes than are ever read into memory
   x OutputExists             writing would destroy a file that is there
-  x SourceError              a folder or video gives no frames
+  x SourceError              a folder, video or camera gives no frames
+  x BadAddress               a camera's address cannot be used, or shows a password
   x BadState                 a camera's state file cannot be gone on from
   x MissingPackage           a package that this command needs is not installed
   + ServiceError             a service did not do what was asked
@@ -19,6 +20,7 @@ ClientError
 from __future__ import annotations
 
 __all__ = [
+    "BadAddress",
     "BadState",
     "ClientError",
     "FileTooLarge",
@@ -65,7 +67,11 @@ class OutputExists(ClientError):
 
 
 class SourceError(ClientError):
-    """The folder or video gives no frames."""
+    """The folder, video or camera gives no frames."""
+
+
+class BadAddress(ClientError):
+    """No camera can have the address, or it holds a password for everybody to see."""
 
 
 class BadState(ClientError):

@@ -12,7 +12,7 @@ from ugicm_client.errors import ClientError
 from ugicm_codec.errors import CodecError
 from ugicm_servicekit.redaction import redact
 
-__all__ = ["Work", "complain", "working"]
+__all__ = ["Work", "complain", "say", "working"]
 
 
 def complain(error: BaseException, *, about: str = "") -> None:
@@ -24,6 +24,11 @@ def complain(error: BaseException, *, about: str = "") -> None:
         message = f"{error.filename}: {error.strerror}"
     else:
         message = f"{about}: {error}" if about else str(error)
+    say(message)
+
+
+def say(message: str) -> None:
+    """Print one line on standard error, with secrets struck out."""
     click.echo(redact(f"ugicm: {' '.join(message.split())}"), err=True)
 
 
