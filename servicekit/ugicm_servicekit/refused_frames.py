@@ -14,7 +14,10 @@ from ugicm_servicekit.durable import make_folder_durably, write_durably
 from ugicm_servicekit.errors import BadRequest
 from ugicm_servicekit.wire import FrameKey, check_camera, key_from_wire, key_to_wire
 
-__all__ = ["RefusedFrame", "RefusedFrames"]
+__all__ = ["FOLDER", "RefusedFrame", "RefusedFrames"]
+
+# Where they lie in the folder of a spool.
+FOLDER = "refused"
 
 _NAME_OF_STATUS = {status.value[0]: status.name for status in grpc.StatusCode}
 

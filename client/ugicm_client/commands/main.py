@@ -18,6 +18,8 @@ from ugicm_client.commands.demo import demo
 from ugicm_client.commands.encode import encode
 from ugicm_client.commands.inspect import inspect
 from ugicm_client.commands.models import models
+from ugicm_client.commands.refused import refused
+from ugicm_client.commands.results import results
 from ugicm_client.commands.serve import serve
 from ugicm_client.commands.status import status
 from ugicm_client.commands.token import token
@@ -55,11 +57,13 @@ for _command in (
     camera,
     view,
     analyze,
+    results,
     serve,
     demo,
     models,
     status,
     token,
+    refused,
 ):
     cli.add_command(_command)
 

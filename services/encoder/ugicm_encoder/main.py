@@ -31,7 +31,7 @@ from ugicm_servicekit.checks import reached
 from ugicm_servicekit.models import Models, load_models
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.readiness import Readiness, Severity
-from ugicm_servicekit.refused_frames import RefusedFrames
+from ugicm_servicekit.refused_frames import FOLDER, RefusedFrames
 from ugicm_servicekit.reloading import reloading
 from ugicm_servicekit.server import Server
 
@@ -130,7 +130,7 @@ async def _spooled(
         forwarder = Forwarder(
             spool,
             lambda: Link(stub, address, max_request_bytes=settings.max_message_bytes),
-            RefusedFrames(folder / "refused"),
+            RefusedFrames(folder / FOLDER),
             ahead=settings.forward_ahead,
             timeout_seconds=settings.upstream_seconds,
             backoff=Backoff(),
