@@ -57,7 +57,8 @@ class Admission:
         self._name = name
         self._mean_seconds = 0.0
         self._uniform = uniform
-        self._turns = Turns(places, in_company=in_company)
+        # Half of the queue, which nobody fills who waits for answers before asking for more.
+        self._turns = Turns(places, in_company=in_company, flood=max(1, max_queued // 2))
         QUEUED_WORK.labels(name).set_function(lambda: self._turns.waiting)
 
     @property

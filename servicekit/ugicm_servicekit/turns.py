@@ -25,11 +25,14 @@ class Turns:
 
     A client alone may have every place. In company, which is while others asked of late, it is
     held to a few, or to those of one waiter that needs more: what has begun cannot be called back,
-    and is what others wait for, however fairly turns are taken.
+    and is what others wait for, however fairly turns are taken. Whoever then has a flood of waiters
+    rests after its work, as long as that took, once for each client that waits for nothing: these
+    find the processor as if all took turns for it.
 
     Args:
         places: how many there are.
         in_company: how many of them one client may have in company; None: all.
+        flood: how many waiters of one client are one; None: no number is.
         clock: the time, in seconds.
     """
 
@@ -38,17 +41,22 @@ class Turns:
         places: int,
         *,
         in_company: int | None = None,
+        flood: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._free = places
         self._places_in_all = places
         self._in_company = places if in_company is None else min(in_company, places)
+        self._flood = flood
         self._clock = clock
         # Each client's waiters in their order; the client at the front is served next.
         self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         self._places: dict[_Waiter, int] = {}
         self._may_be_dropped: set[_Waiter] = set()
         self._held: Counter[str] = Counter()
+        # Since when each client has some of them, without a rest.
+        self._working_since: dict[str, float] = {}
+        self._resting: set[str] = set()
         # When each client asked last; the latest is at the end.
         self._asked: OrderedDict[str, float] = OrderedDict()
 
@@ -112,8 +120,14 @@ class Turns:
         """Give back what ``client`` had: to the clients that wait, in turn."""
         self._free += places
         self._held[client] -= places
+        if self._is_flood(client) and self._patient_beside(client):
+            # It begins nothing more; its rest is counted from its last work's end.
+            self._resting.add(client)
         if not self._held[client]:
             del self._held[client]
+            worked = self._clock() - self._working_since.pop(client, self._clock())
+            if client in self._resting:
+                self._rest(client, worked)
         self._let_in()
 
     def drop_for(self, client: str, error: Overloaded) -> bool:
@@ -153,10 +167,28 @@ class Turns:
     def _take(self, client: str, places: int) -> None:
         self._free -= places
         self._held[client] += places
+        self._working_since.setdefault(client, self._clock())
+
+    def _is_flood(self, client: str) -> bool:
+        return self._flood is not None and self.waiting_of(client) >= self._flood
+
+    def _rest(self, client: str, worked: float) -> None:
+        def go_on() -> None:
+            self._resting.discard(client)
+            self._let_in()
+
+        seconds = self._patient_beside(client) * worked
+        asyncio.get_running_loop().call_later(seconds, go_on)
+
+    def _patient_beside(self, client: str) -> int:
+        """Return how many other clients asked of late, and wait for nothing."""
+        return sum(other != client and other not in self._waiting for other in self._asked)
 
     def _may_have(self, client: str, places: int) -> bool:
         """Tell whether the client's share leaves it so many more; the first always passes."""
         held = self._held[client]
+        if client in self._resting:
+            return False
         return not held or held + places <= self.share_of(client)
 
     def _next(self) -> str | None:

@@ -109,6 +109,42 @@ async def test_who_has_not_asked_for_long_is_company_no_more():
     await asyncio.gather(*tasks)
 
 
+async def test_a_flood_rests_as_long_as_it_worked_for_each_client_that_waits_for_nothing(
+    monkeypatch,
+):
+    clock, rests = Clock(), []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda *rest: rests.append(rest))
+    turns = Turns(9, in_company=1, flood=2, clock=clock)
+    for other in "bc":
+        await turns.acquire(other)
+        turns.release(other)
+    tasks = await begun(turns, *[("a", 1)] * 4)
+    clock.seconds = 3
+    turns.release("a")
+    assert outcome(tasks) == [True, False, False, False]
+    assert outcome(await begun(turns, ("b", 1))) == [True]
+    ((seconds, go_on),) = rests
+    assert seconds == 2 * 3
+    assert outcome(tasks) == [True, False, False, False]
+    go_on()
+    await asyncio.sleep(0)
+    assert outcome(tasks) == [True, True, False, False]
+
+
+async def test_a_flood_that_nobody_patient_is_beside_does_not_rest():
+    turns = Turns(2, in_company=1, flood=2)
+    ones = await begun(turns, *[("a", 1)] * 5)
+    turns.release("a")
+    await asyncio.sleep(0)
+    assert outcome(ones) == [True, True, True, False, False]  # it was alone
+    others = await begun(turns, *[("b", 1)] * 4)
+    turns.release("a")
+    turns.release("a")
+    await asyncio.sleep(0)
+    assert outcome(ones) == [True, True, True, True, False]  # the other has a flood too
+    assert outcome(others) == [True, False, False, False]
+
+
 async def test_who_waits_for_its_own_keeps_out_nobody_else():
     turns = Turns(3, in_company=1)
     await turns.acquire("b")
@@ -126,7 +162,7 @@ async def test_who_waits_for_its_own_keeps_out_nobody_else():
 )
 def test_places_are_never_exceeded_and_all_come_back(calls, in_company):
     async def run():
-        turns, taken = Turns(5, in_company=in_company), 0
+        turns, taken = Turns(5, in_company=in_company, flood=3), 0
 
         async def work(client, places):
             nonlocal taken
