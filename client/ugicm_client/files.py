@@ -5,12 +5,21 @@ from __future__ import annotations
 import enum
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from ugicm_client.errors import FileTooLarge, OutputExists
 
-__all__ = ["MAX_FILE_BYTES", "Existing", "read_bounded", "refuse_existing", "write_atomically"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "Existing",
+    "read_bounded",
+    "refuse_existing",
+    "write_atomically",
+    "written_atomically",
+]
 
 MAX_FILE_BYTES = 1 << 30
 """The most that is read from one file: twice the largest uncompressed picture."""
@@ -50,7 +59,18 @@ def refuse_existing(path: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes, *, existing: Existing) -> None:
-    """Write ``data`` to a temporary name in the same folder, then rename it to ``path``.
+    """Write ``data`` as ``written_atomically`` does.
+
+    Raises:
+        OutputExists: ``path`` exists and ``existing`` says to refuse.
+    """
+    with written_atomically(path, existing=existing) as file:
+        file.write(data)
+
+
+@contextmanager
+def written_atomically(path: Path, *, existing: Existing) -> Iterator[BinaryIO]:
+    """Open a temporary name in the same folder, renamed to ``path`` if the block ends well.
 
     A symbolic link stays and its target is replaced. Devices and pipes are written to directly:
     renaming over ``/dev/null`` would replace the device.
@@ -61,13 +81,14 @@ def write_atomically(path: Path, data: bytes, *, existing: Existing) -> None:
     if existing is Existing.REFUSE:
         refuse_existing(path)
     if path.exists() and _is_stream_like(path):
-        path.write_bytes(data)
+        with path.open("wb") as file:
+            yield file
         return
     target = path.resolve()
     temporary = target.with_name(f".ugicm-{secrets.token_hex(8)}.part")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            yield file
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

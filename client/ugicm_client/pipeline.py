@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from ugicm.v1 import analytics_pb2, analytics_pb2_grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ugicm.v1 import analytics_pb2, analytics_pb2_grpc, types_pb2
 from ugicm_client.channel import ServiceClient
 from ugicm_client.pictures import Pixels
 from ugicm_client.wire import picture_to_wire
@@ -12,7 +16,29 @@ from ugicm_codec.views import MACHINE
 from ugicm_servicekit.access import Access
 from ugicm_servicekit.wire import FrameKey, key_to_wire, view_to_wire
 
-__all__ = ["PipelineClient"]
+__all__ = ["PipelineClient", "ResultFilter"]
+
+# The most that a service puts on one page.
+_MAX_PAGE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFilter:
+    """Which kept results to list; empty or None: all.
+
+    Attributes:
+        captured_from: the first moment inside, with its time zone.
+        captured_before: the first moment outside.
+        view: from 0 or ``"human"`` to 1 or ``"machine"``; pipelines may see the latter only.
+    """
+
+    cameras: Sequence[str] = ()
+    captured_from: datetime | None = None
+    captured_before: datetime | None = None
+    analyzers: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    minimum_score: float | None = None
+    view: float | str | None = MACHINE
 
 
 class PipelineClient(ServiceClient):
@@ -58,10 +84,7 @@ class PipelineClient(ServiceClient):
             BadView: ``view`` is out of range.
             ServiceError: the service does not answer, or refuses.
         """
-        options = analytics_pb2.AnalyzeOptions(
-            analyzers=[analytics_pb2.AnalyzerChoice(name=name) for name in analyzers],
-            minimum_score=minimum_score,
-        )
+        options = _options(analyzers, minimum_score)
         request = analytics_pb2.AnalyzeRequest()
         if isinstance(source, FrameKey):
             request.key.CopyFrom(key_to_wire(source))
@@ -75,3 +98,109 @@ class PipelineClient(ServiceClient):
         with self._errors_explained():
             answer = await self._stub.Analyze(request, timeout=self._timeout_seconds)
         return answer.analysis
+
+    async def results(
+        self, wanted: ResultFilter, *, newest: int | None = None
+    ) -> AsyncIterator[analytics_pb2.Analysis]:
+        """Yield kept results by capture time; or those of the newest pictures, newest first.
+
+        Raises:
+            BadView: the view is out of range.
+            ServiceError: the service does not answer, refuses, or keeps no results.
+        """
+        request = analytics_pb2.ListResultsRequest(
+            cameras=wanted.cameras,
+            capture_time=types_pb2.TimeRange(
+                start=_timestamp(wanted.captured_from), end=_timestamp(wanted.captured_before)
+            ),
+            analyzers=wanted.analyzers,
+            labels=wanted.labels,
+            minimum_score=wanted.minimum_score,
+            view=None if wanted.view is None else view_to_wire(wanted.view),
+            newest_first=newest is not None,
+        )
+        remaining = newest
+        while remaining is None or remaining > 0:
+            request.page_size = 0 if remaining is None else min(remaining, _MAX_PAGE)
+            with self._errors_explained():
+                page = await self._stub.ListResults(request, timeout=self._timeout_seconds)
+            for analysis in page.analyses:
+                yield analysis
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+            remaining = None if remaining is None else remaining - len(page.analyses)
+
+    async def missed(
+        self, cameras: Sequence[str] = ()
+    ) -> AsyncIterator[analytics_pb2.MissedFrames]:
+        """Yield frames of cameras, or of all, that the service's own watch has no results of.
+
+        Raises:
+            ServiceError: the service does not answer, refuses, or keeps no results.
+        """
+        request = analytics_pb2.ListMissedRequest(cameras=cameras)
+        while True:
+            with self._errors_explained():
+                page = await self._stub.ListMissed(request, timeout=self._timeout_seconds)
+            for missed in page.missed:
+                yield missed
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def watch(
+        self,
+        cursor: bytes | None = None,
+        *,
+        cameras: Sequence[str] = (),
+        mode: types_pb2.WatchMode.ValueType = types_pb2.WATCH_MODE_EVERY,
+        view: float | str = MACHINE,
+        analyzers: Sequence[str] = (),
+        minimum_score: float | None = None,
+    ) -> AsyncIterator[analytics_pb2.WatchResultsResponse]:
+        """Yield what becomes of the frames of cameras, or of all, as the decoder stores them.
+
+        Args:
+            cursor: of the response to go on behind; from now on where None.
+            cameras: only these; all where empty.
+            mode: every frame however late, or only the newest.
+            view: the view that frames are decoded for.
+            analyzers: their names; all that need no labels where empty.
+            minimum_score: leaves out findings below it; each analyzer's own where None.
+
+        Raises:
+            BadView: ``view`` is out of range.
+            ServiceError: the service does not answer, refuses, or goes away; call again with the
+                last cursor.
+        """
+        request = analytics_pb2.WatchResultsRequest(
+            cameras=cameras, mode=mode, options=_options(analyzers, minimum_score)
+        )
+        request.options.view.CopyFrom(view_to_wire(view))
+        if cursor is None:
+            request.start = types_pb2.WATCH_START_NOW
+        else:
+            request.cursor = cursor
+        call = self._stub.Watch(request)
+        try:
+            with self._errors_explained():
+                async for response in call:
+                    yield response
+        finally:
+            call.cancel()
+
+
+def _options(analyzers: Sequence[str], minimum_score: float | None) -> analytics_pb2.AnalyzeOptions:
+    return analytics_pb2.AnalyzeOptions(
+        analyzers=[analytics_pb2.AnalyzerChoice(name=name) for name in analyzers],
+        minimum_score=minimum_score,
+    )
+
+
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp

@@ -256,7 +256,10 @@ def test_a_service_that_is_not_installed_is_named(package, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "encode", "decode", "inspect", "camera", "view", "analyze", "serve", "demo", "models"],
+    [
+        *("", "encode", "decode", "inspect", "camera", "view", "analyze", "results"),
+        *("serve", "demo", "models"),
+    ],
 )
 def test_every_command_has_help_with_an_example(command, capsys):
     assert main([*command.split(), "--help"]) == 0

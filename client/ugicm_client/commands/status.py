@@ -27,6 +27,11 @@ _SHOWN = (
     ("oldest spooled", "ugicm_spool_oldest_seconds", "s"),
     ("store", "ugicm_store_bytes", "B"),
     ("free", "ugicm_store_free_bytes", "B"),
+    ("results", "ugicm_results_bytes", "B"),
+    ("findings", "ugicm_findings_total", ""),
+    ("missed frames", "ugicm_missed_frames_total", ""),
+    ("watch lag", "ugicm_watch_lag_seconds", "s"),
+    ("stuck analyzers", "ugicm_analyzer_stuck", ""),
     ("damaged", "ugicm_damaged_frames_total", ""),
     ("refusals", "ugicm_refusals_total", ""),
     ("memory", "process_resident_memory_bytes", "B"),
@@ -36,6 +41,8 @@ _RATES = (
     ("coded/s", "ugicm_encoded_pictures_total"),
     ("stored/s", "ugicm_ingested_items_total"),
     ("decoded/s", "ugicm_pictures_total"),
+    ("analyzed/s", "ugicm_analyzed_pictures_total"),
+    ("results/s", "ugicm_results_total"),
 )
 
 
