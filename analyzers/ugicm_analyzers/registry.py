@@ -94,13 +94,45 @@ def _open_tflite(specification: Specification) -> Analyzer:
 
 
 def _open_torchvision(specification: Specification) -> Analyzer:
-    from ugicm_analyzers.adapters.torchvision_classifier import TorchvisionClassifier
+    import torchvision_cpu
 
-    return TorchvisionClassifier(specification)
+    torchvision_cpu.ensure()
+    from torchvision import models
+
+    from ugicm_analyzers.adapters.torchvision_classifier import TorchvisionClassifier
+    from ugicm_analyzers.adapters.torchvision_detector import TorchvisionDetector
+    from ugicm_analyzers.adapters.torchvision_segmenter import TorchvisionSegmenter
+
+    adapters = (
+        (models, TorchvisionClassifier),
+        (models.detection, TorchvisionDetector),
+        (models.segmentation, TorchvisionSegmenter),
+    )
+    for module, adapter in adapters:
+        if specification.model in models.list_models(module=module):
+            return adapter(specification)
+    raise BadSpecification(
+        f"{specification.name}: torchvision classifies, detects or segments with no network "
+        f"called {specification.model!r}"
+    )
+
+
+def _open_open_clip(specification: Specification) -> Analyzer:
+    from ugicm_analyzers.adapters.open_clip_classifier import OpenClipClassifier
+
+    return OpenClipClassifier(specification)
+
+
+def _open_ultralytics(specification: Specification) -> Analyzer:
+    from ugicm_analyzers.adapters.ultralytics_detector import UltralyticsDetector
+
+    return UltralyticsDetector(specification)
 
 
 _OPEN: Mapping[Kind, Callable[[Specification], Analyzer]] = {
     Kind.ONNX: _open_onnx,
+    Kind.OPEN_CLIP: _open_open_clip,
     Kind.TFLITE: _open_tflite,
     Kind.TORCHVISION: _open_torchvision,
+    Kind.ULTRALYTICS: _open_ultralytics,
 }

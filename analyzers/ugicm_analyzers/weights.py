@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -37,7 +37,7 @@ def digest(path: Path) -> str:
 
 def version_of(
     specification: Specification,
-    *libraries: str,
+    *libraries: ModuleType,
     weights: str,
     labels: tuple[str, ...] = (),
     preparation: str = "",
@@ -47,7 +47,7 @@ def version_of(
 
     Args:
         specification: all of it counts but its name and where the weights lie.
-        libraries: the distributions that compute.
+        libraries: the packages that compute.
         weights: their SHA-256.
         labels: of the network's classes.
         preparation: what the library does to pictures, where the weights decide it.
@@ -58,7 +58,7 @@ def version_of(
         del settings[where]
     text = json.dumps([settings, labels, preparation], sort_keys=True)
     parts = [f"weights {weights[:16]}", f"settings {hashlib.sha256(text.encode()).hexdigest()[:8]}"]
-    parts += [f"{library} {importlib.metadata.version(library)}" for library in libraries]
+    parts += [f"{library.__name__} {library.__version__}" for library in libraries]
     return f"{revision} ({', '.join(parts)})"
 
 

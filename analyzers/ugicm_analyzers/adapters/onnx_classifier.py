@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 
@@ -53,8 +54,8 @@ class OnnxClassifier(Classifier):
             task=Task.CLASSIFY,
             version=version_of(
                 specification,
-                "onnxruntime",
-                "torchvision",
+                onnxruntime,
+                torch,
                 weights=network.sha256,
                 labels=self.classes,
             ),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
+import onnxruntime
 
 from ugicm_analyzers.adapters.onnx_layouts import Layout, layout_of
 from ugicm_analyzers.adapters.onnx_session import Network
@@ -42,8 +44,8 @@ class OnnxDetector:
             task=Task.DETECT,
             version=version_of(
                 specification,
-                "onnxruntime",
-                "opencv-python-headless",
+                onnxruntime,
+                cv2,
                 weights=network.sha256,
                 labels=self._labels,
             ),

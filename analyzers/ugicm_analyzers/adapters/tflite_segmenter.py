@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import ai_edge_litert
 import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -60,8 +61,8 @@ class TfliteSegmenter(Segmenter):
             task=Task.SEGMENT,
             version=version_of(
                 specification,
-                "ai-edge-litert",
-                "opencv-python-headless",
+                ai_edge_litert,
+                cv2,
                 weights=sha256,
                 labels=self.classes,
             ),

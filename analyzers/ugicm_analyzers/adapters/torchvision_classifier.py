@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ugicm_analyzers.adapters.torchvision_weights import LIBRARIES, build, find_weights
+from ugicm_analyzers.adapters.torchvision_weights import build, find_weights, libraries
 from ugicm_analyzers.classifying import LIKELY, Classifier, transforms
 from ugicm_analyzers.labels import answerable, network_labels, specified_labels
 from ugicm_analyzers.protocol import AnalyzerInfo, Pixels, Task
@@ -40,7 +40,7 @@ class TorchvisionClassifier(Classifier):
             task=Task.CLASSIFY,
             version=version_of(
                 specification,
-                *LIBRARIES,
+                *libraries(),
                 weights=source.sha256,
                 labels=self.classes,
                 preparation=repr(self._transforms),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,9 +16,7 @@ from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification
 from ugicm_analyzers.specification import Specification
 from ugicm_analyzers.weights import digest, read_state
 
-__all__ = ["LIBRARIES", "Source", "build", "find_weights"]
-
-LIBRARIES = ("torch", "torchvision")
+__all__ = ["Source", "build", "find_weights", "libraries"]
 
 # Networks that ask for a random start to be spelled out, or that were trained on pixels of another
 # normalisation and convert them: torchvision only does so by itself for its own files.
@@ -36,12 +35,14 @@ class Source:
         sha256: of the file.
         state: its tensors by name.
         entry: what torchvision says of such weights: transforms and labels.
+        is_own: whether they are the very ones that ``entry`` speaks of.
     """
 
     path: Path
     sha256: str
     state: Mapping[str, torch.Tensor]
     entry: Any
+    is_own: bool
 
 
 def find_weights(specification: Specification) -> Source:
@@ -62,16 +63,25 @@ def find_weights(specification: Specification) -> Source:
         raise BadSpecification(
             f"{specification.name}: torchvision has no network called {model!r}"
         ) from error
-    if wanted and (wanted in entries.__members__ or not _is_path(wanted)):
-        path, entry = _fetch(specification, entries)
-    elif wanted:
+    if "/" in wanted or "." in wanted:
         path = Path(wanted)
-        # A file of torchvision's own goes with the transforms it was trained for.
-        entry = next((one for one in entries if _name(one) == path.name), entries.DEFAULT)
+        # A file of torchvision's own goes with the transforms that it was trained for.
+        own = next((one for one in entries if _name(one) == path.name), None)
+        entry = entries.DEFAULT if own is None else own
+        is_own = own is not None
     else:
         path, entry = _fetch(specification, entries)
+        is_own = True
     sha256 = digest(path)
-    return Source(path, sha256, read_state(path), entry)
+    return Source(path, sha256, read_state(path), entry, is_own)
+
+
+def libraries() -> tuple[ModuleType, ...]:
+    """Return what computes."""
+    torchvision_cpu.ensure()
+    import torchvision
+
+    return torch, torchvision
 
 
 def build(model: str, **arguments: Any) -> nn.Module:
@@ -83,10 +93,6 @@ def build(model: str, **arguments: Any) -> nn.Module:
     )
     network.eval()
     return network
-
-
-def _is_path(weights: str) -> bool:
-    return "/" in weights or "." in weights
 
 
 def _name(entry: Any) -> str:
