@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
@@ -14,6 +15,8 @@ from ugicm_codec.models.modelfile import ENTROPY_PREFIX, serialise_model
 from ugicm_training.constraints import effective_state
 from ugicm_training.data import PhotoSet
 from ugicm_training.fixed_point import Calibration, to_fixed_point
+from ugicm_training.mlicpp import TrainableMlicpp
+from ugicm_training.mlicpp_fixed_point import Pictures, mlicpp_fixed_point
 from ugicm_training.model import Trainable, TrainableHyperprior
 from ugicm_training.pretrained import codes_as
 from ugicm_training.tables import gaussian_tables, hyper_tables
@@ -98,15 +101,22 @@ def export_record(calibration: PhotoSet, commit: str | None, sources: str | None
 
 
 def _coding_tensors(
-    model: TrainableHyperprior, calibration: Tensor | None, quality_steps: int
+    model: Trainable, calibration: Tensor | None, quality_steps: int
 ) -> dict[str, Tensor]:
     gain, inverse_gain = model.gains(torch.linspace(0.0, 1.0, quality_steps))
     entropy = {"gain": gain, "inverse_gain": inverse_gain}
     offsets = model.hyper_offsets()
-    met = [Calibration(each, _HEADROOM_OF_DRAWN) for each in _drawn_hyper_latents(model)]
-    if calibration is not None:
-        met += [Calibration(each, _HEADROOM) for each in _hyper_latents(model, calibration)]
-    entropy |= to_fixed_point(model.h_s, met, offsets)
+    drawn = _drawn_hyper_latents(model)
+    seen = [] if calibration is None else _seen(model, calibration)
+    if isinstance(model, TrainableMlicpp):
+        pictures = [Pictures(each, None, _HEADROOM) for each in drawn]
+        pictures += [Pictures(each.hyper_latents, each.latents, _HEADROOM) for each in seen]
+        entropy |= mlicpp_fixed_point(model.h_s, model.context, model.config, pictures, offsets)
+    else:
+        assert isinstance(model, TrainableHyperprior)
+        met = [Calibration(each, _HEADROOM_OF_DRAWN) for each in drawn]
+        met += [Calibration(each.hyper_latents, _HEADROOM) for each in seen]
+        entropy |= to_fixed_point(model.h_s, met, offsets)
     for prefix, tables in (
         ("latent_tables.", gaussian_tables()),
         ("hyper_tables.", hyper_tables(model.bottleneck, offsets)),
@@ -116,18 +126,27 @@ def _coding_tensors(
     return transforms | {ENTROPY_PREFIX + name: value for name, value in entropy.items()}
 
 
-def _hyper_latents(model: TrainableHyperprior, pictures: Tensor) -> list[Tensor]:
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What pictures become: hyper-latents, integers, and latents, times their gains."""
+
+    hyper_latents: Tensor
+    latents: Tensor
+
+
+def _seen(model: Trainable, pictures: Tensor) -> list[_Seen]:
     # One at a time: at a camera's resolution, all at once take tens of gigabytes.
     y = torch.cat([model.g_a(picture[None]) for picture in pictures])
     offsets = model.hyper_offsets()[:, None, None]
     parts = []
     for quality in torch.linspace(0.0, 1.0, _CALIBRATION_QUALITIES):
         gain, _ = model.gains(quality.expand(len(pictures)))
-        parts.append((model.h_a(y * gain[:, :, None, None]) - offsets).round())
+        scaled = y * gain[:, :, None, None]
+        parts.append(_Seen((model.h_a(scaled) - offsets).round(), scaled))
     return parts
 
 
-def _drawn_hyper_latents(model: TrainableHyperprior) -> list[Tensor]:
+def _drawn_hyper_latents(model: Trainable) -> list[Tensor]:
     """Draw from the channels' own densities, half of the pictures even and half uneven."""
     tables = hyper_tables(model.bottleneck, model.hyper_offsets())
     cumulative = tables["cumulative"]

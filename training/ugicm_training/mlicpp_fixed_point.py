@@ -209,9 +209,7 @@ def float_layers(
     return layers, biases
 
 
-def _run(
-    arithmetic: FloatArithmetic, sizes: Sizes, pictures: Pictures, offsets: Tensor
-) -> None:
+def _run(arithmetic: FloatArithmetic, sizes: Sizes, pictures: Pictures, offsets: Tensor) -> None:
     entering = (pictures.hyper_latents + offsets[:, None, None]).permute(0, 2, 3, 1)
     hyper = hyper_features(arithmetic, entering)
     generator = torch.Generator().manual_seed(0)
@@ -372,7 +370,8 @@ def _chain(prefix: str, network: nn.Sequential) -> dict[str, FloatLayer]:
 
 def _of(module: nn.Module) -> FloatLayer:
     """``(O, I, k, k)`` to ``(k k I, O)``, taps in raster order outermost."""
-    assert isinstance(module, nn.Conv2d) and module.bias is not None
+    assert isinstance(module, nn.Conv2d)
+    assert module.bias is not None
     matrix = module.weight.detach().permute(2, 3, 1, 0).reshape(-1, module.out_channels)
     return FloatLayer(matrix, module.bias.detach())
 
@@ -387,7 +386,8 @@ def _phases(convolution: nn.Conv2d) -> FloatLayer:
 
 def _depthwise(module: nn.Module) -> FloatLayer:
     """``(C, 1, 3, 3)`` to ``(9, C)``."""
-    assert isinstance(module, nn.Conv2d) and module.bias is not None
+    assert isinstance(module, nn.Conv2d)
+    assert module.bias is not None
     return FloatLayer(module.weight.detach().reshape(-1, 9).T, module.bias.detach())
 
 

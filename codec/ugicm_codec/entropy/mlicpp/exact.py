@@ -163,7 +163,7 @@ class ExactArithmetic:
         # A map and a list of positions are the same to a layer without neighbours.
         lead = whole.shape[:-1]
         rows = whole.reshape(1, 1, -1, whole.shape[-1])
-        return convolve(rows, layer, self._product, finish).view(*lead, -1)
+        return convolve(rows, layer, self._product, finish).view(*lead, len(layer.bias))
 
     def depthwise(self, name: str, values: Tensor) -> Tensor:
         """See ``Arithmetic``."""
