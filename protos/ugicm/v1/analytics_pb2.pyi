@@ -286,7 +286,7 @@ class Analysis(message.Message):
 
     @builtins.property
     def store_time(self) -> timestamp_pb2.Timestamp:
-        """When the first of these results became durable, in UTC; only in kept results."""
+        """When the last of these results became durable, in UTC; only in kept results."""
 
     def __init__(
         self,

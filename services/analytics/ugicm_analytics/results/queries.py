@@ -26,7 +26,7 @@ from ugicm_servicekit.wire import nanoseconds_to_wire
 
 __all__ = ["select_cursor", "select_has", "select_missed", "select_pictures"]
 
-_PICTURE = "id, camera, epoch, sequence, view, captured_ns, stored_ns, height, width, model_sha256"
+_PICTURE = "id, camera, epoch, sequence, view, captured_ns, height, width, model_sha256"
 _DAMAGED = types_pb2.Failure(
     code=grpc.StatusCode.DATA_LOSS.value[0],
     message="the stored bytes of the result do not match their checksum",
@@ -131,23 +131,25 @@ def _asks_for_findings(query: ResultQuery) -> bool:
 
 
 def _found(db: sqlite3.Connection, query: ResultQuery, row: Sequence[Any]) -> Found:
-    picture, camera, epoch, sequence, view, captured_ns, stored_ns, height, width, sha256 = row
+    picture, camera, epoch, sequence, view, captured_ns, height, width, sha256 = row
     analysis = pb.Analysis(
         key=types_pb2.FrameKey(camera=camera, epoch=unsigned(epoch), sequence=unsigned(sequence)),
         capture_time=nanoseconds_to_wire(captured_ns),
-        store_time=nanoseconds_to_wire(stored_ns),
         view=view,
         height=height,
         width=width,
         model_sha256=sha256,
     )
     results = db.execute(
-        "SELECT analyzer, version, crc32, body FROM result WHERE picture = ? ORDER BY analyzer, id",
+        "SELECT analyzer, version, stored_ns, crc32, body FROM result WHERE picture = ? "
+        "ORDER BY analyzer, id",
         (picture,),
     )
-    for analyzer, version, checksum, body in results:
+    newest_ns = 0
+    for analyzer, version, stored_ns, checksum, body in results:
         if query.analyzers and analyzer not in query.analyzers:
             continue
+        newest_ns = max(newest_ns, stored_ns)
         if not isinstance(body, bytes) or zlib.crc32(body) != checksum:
             analysis.results.add(analyzer=analyzer, version=version, failure=_DAMAGED)
             continue
@@ -157,6 +159,7 @@ def _found(db: sqlite3.Connection, query: ResultQuery, row: Sequence[Any]) -> Fo
             if not (result.detections or result.classifications or result.segments):
                 continue
         analysis.results.append(result)
+    analysis.store_time.CopyFrom(nanoseconds_to_wire(newest_ns))
     return Found(Place(captured_ns, picture), analysis)
 
 

@@ -35,6 +35,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             analyzer TEXT NOT NULL,
             version TEXT NOT NULL,
             labels TEXT NOT NULL,
+            stored_ns INTEGER NOT NULL,
             failed INTEGER NOT NULL,
             crc32 INTEGER NOT NULL,
             body BLOB NOT NULL,

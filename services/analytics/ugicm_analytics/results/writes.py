@@ -24,7 +24,7 @@ def insert_analysis(db: sqlite3.Connection, analysis: pb.Analysis, stored_ns: in
     return {
         result.analyzer
         for result in analysis.results
-        if _insert_result(db, picture, result, analysis.key)
+        if _insert_result(db, picture, result, analysis.key, stored_ns)
     }
 
 
@@ -85,7 +85,11 @@ def _picture_row(db: sqlite3.Connection, analysis: pb.Analysis, stored_ns: int) 
 
 
 def _insert_result(
-    db: sqlite3.Connection, picture: int, result: pb.AnalyzerResult, key: types_pb2.FrameKey
+    db: sqlite3.Connection,
+    picture: int,
+    result: pb.AnalyzerResult,
+    key: types_pb2.FrameKey,
+    stored_ns: int,
 ) -> bool:
     failed = result.HasField("failure")
     columns = (picture, result.analyzer, result.version, labels_to_text(result.labels))
@@ -97,9 +101,9 @@ def _insert_result(
         db.execute(f"DELETE FROM result WHERE {same}", columns)
     body = result.SerializeToString()
     inserted = db.execute(
-        "INSERT INTO result (picture, analyzer, version, labels, failed, crc32, body) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (*columns, failed, zlib.crc32(body), body),
+        "INSERT INTO result (picture, analyzer, version, labels, stored_ns, failed, crc32, body) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*columns, stored_ns, failed, zlib.crc32(body), body),
     )
     row = inserted.lastrowid
     db.executemany(
