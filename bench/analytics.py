@@ -32,8 +32,6 @@ from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.wire import nanoseconds_to_wire
 
 _EPOCH = 1
-# Streams are repeated after so many; the decoder keeps no views meanwhile.
-_NUM_STREAMS = 8
 # How long after the last frame results are waited for.
 _PATIENCE_SECONDS = 60.0
 
@@ -65,25 +63,27 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _streams(options: argparse.Namespace) -> list[bytes]:
-    """Return photographs, cut differently, as streams."""
+def _streams(options: argparse.Namespace, number_of_streams: int) -> list[bytes]:
+    """Return photographs as streams, each another one: no cache knows it."""
     codec = Codec.load()
     photos = bundled_photos()
     width, height = options.size
     streams = []
-    for number in range(_NUM_STREAMS):
+    for number in range(number_of_streams):
         with Image.open(photos[number % len(photos)]) as photo:
             scaled = np.asarray(photo.convert("RGB").resize((width, height)))
-        streams.append(codec.encode(np.roll(scaled, 16 * number, axis=1), options.quality))
+        streams.append(codec.encode(np.roll(scaled, number, axis=1), options.quality))
     return streams
 
 
 async def _measure(options: argparse.Namespace, console: Console) -> int:
-    streams = await asyncio.to_thread(_streams, options)
     cameras = [f"camera-{number}" for number in range(options.cameras)]
+    every = round(options.seconds * options.rate) * len(cameras)
+    with console.status(f"coding {every} frames"):
+        streams = await asyncio.to_thread(_streams, options, every)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = ["--store", str(folder / "frames.sqlite"), "--views-cache-bytes=0"]
+        store = ["--store", str(folder / "frames.sqlite")]
         async with started("decoder", store, log=folder / "decoder.log") as decoder:
             flags = [
                 *(f"--decoder={decoder.address}", f"--results={folder / 'results.sqlite'}"),
@@ -92,29 +92,28 @@ async def _measure(options: argparse.Namespace, console: Console) -> int:
             async with started("analytics", flags, log=folder / "analytics.log") as analytics:
                 await decoder.until_serving()
                 await analytics.until_serving()
-                sent = await _ingest(decoder.address, streams, cameras, options)
+                with console.status(f"watching for {options.seconds:g} s"):
+                    sent = await _ingest(decoder.address, streams, cameras, options.rate)
                 async with PipelineClient(analytics.address) as client:
                     return await _judge(client, sent, options, console)
 
 
 async def _ingest(
-    address: str, streams: Sequence[bytes], cameras: Sequence[str], options: argparse.Namespace
+    address: str, streams: Sequence[bytes], cameras: Sequence[str], rate: float
 ) -> int:
     """Send every frame when it is due, the cameras evenly one after the other; return how many."""
-    period = 1 / options.rate
-    every = round(options.seconds * options.rate) * len(cameras)
 
     async def frames() -> AsyncIterator[decoder_pb2.IngestRequest]:
         began = time.time_ns()
-        for number in range(every):
+        for number, stream in enumerate(streams):
             sequence, camera = divmod(number, len(cameras))
-            due_ns = began + round(1e9 * period * number / len(cameras))
+            due_ns = began + round(1e9 * number / rate / len(cameras))
             await asyncio.sleep(max(0.0, (due_ns - time.time_ns()) / 1e9))
             key = types_pb2.FrameKey(camera=cameras[camera], epoch=_EPOCH, sequence=sequence)
             frame = types_pb2.Frame(
                 key=key,
                 capture_time=nanoseconds_to_wire(due_ns),
-                stream=streams[number % len(streams)],
+                stream=stream,
             )
             yield decoder_pb2.IngestRequest(frame=frame)
 
