@@ -42,8 +42,8 @@ WEIGHT_LIMIT = 8127
 _CHUNK_ELEMENTS = 2**22
 # Sums of products must stay below this bound to be exact in float64 in any order.
 _FLOAT64_EXACT = 2**53
-# The same for int32 sums of products of two 7-bit digits.
-_INT8_MAX_DEPTH = 2**31 // 64**2
+# The same for int32 sums of products of 7-bit digits, two of which are added.
+_INT8_MAX_DEPTH = 2**30 // 64**2
 # CUDA's int8 product refuses fewer rows.
 _INT8_MIN_ROWS = 17
 
@@ -97,11 +97,9 @@ class FixedPointLayer:
 
     # A layer is multiplied in one way: the other's form of its weight would only take memory.
     @cached_property
-    def digits(self) -> tuple[Tensor, Tensor]:
-        """The weight's (high, low) 7-bit digits, int8."""
-        low = ((self.weight + 64) & 127) - 64
-        high = (self.weight - low) >> 7
-        return high.to(torch.int8).contiguous(), low.to(torch.int8).contiguous()
+    def digits(self) -> Tensor:
+        """The weight's high, then low 7-bit digits, ``(rows, 2 * columns)`` int8."""
+        return torch.cat(_split_digits(self.weight), dim=1)
 
     @cached_property
     def weight64(self) -> Tensor:
@@ -162,31 +160,34 @@ def convolve(
     """
     batch, height, width, channels = x.shape
     reach, taps = layer.kernel // 2, layer.kernel**2
-    padded = functional.pad(x, (0, 0, reach, reach, reach, reach)) if reach else x
+    # Split before they are gathered: each number is gathered many times.
+    split, multiply = _by_digits(product)
+    planes = split(x)
+    if reach:
+        planes = [functional.pad(plane, (0, 0, reach, reach, reach, reach)) for plane in planes]
     columns = layer.bias.shape[0]
     if at is not None:
         starts = at // width * (width + 2 * reach) + at % width
         steps = torch.arange(layer.kernel, device=x.device)
         neighbours = (steps[:, None] * (width + 2 * reach) + steps).flatten()
-        places = padded.reshape(batch, -1, channels)
+        places = [plane.reshape(batch, -1, channels) for plane in planes]
         positions_at_once = max(1, _CHUNK_ELEMENTS // (batch * taps * channels))
         parts = []
         for some in starts.split(positions_at_once):
-            gathered = places[:, some[:, None] + neighbours].view(-1, taps * channels)
-            sums = product(gathered, layer).add_(layer.bias)
+            windows = some[:, None] + neighbours
+            gathered = [place[:, windows].view(-1, taps * channels) for place in places]
+            sums = multiply(gathered, layer).add_(layer.bias)
             parts.append(finish(sums).view(batch, len(some), columns))
         return torch.cat(parts, dim=1)
     rows_at_once = max(1, _CHUNK_ELEMENTS // max(1, batch * width * taps * channels))
     parts = []
     for top in range(0, height, rows_at_once):
         rows = min(rows_at_once, height - top)
-        neighbourhood = [
-            padded[:, top + dy : top + dy + rows, dx : dx + width]
-            for dy in range(layer.kernel)
-            for dx in range(layer.kernel)
+        gathered = [
+            _neighbourhoods(plane[:, top : top + rows + 2 * reach], layer.kernel)
+            for plane in planes
         ]
-        gathered = torch.cat(neighbourhood, dim=3).reshape(-1, taps * channels)
-        sums = product(gathered, layer).add_(layer.bias)
+        sums = multiply(gathered, layer).add_(layer.bias)
         parts.append(finish(sums).view(batch, rows, width, columns))
     out = torch.cat(parts, dim=1)
     if not layer.upsample:
@@ -205,17 +206,47 @@ def int8_product(gathered: Tensor, layer: FixedPointLayer) -> Tensor:
 
     Operands stay in [-64, 63]: with all 8 bits some instruction sets saturate pairs of products.
     """
-    rows = len(gathered)
+    return _multiply_digits(_split_digits(gathered), layer)
+
+
+def _split_digits(values: Tensor) -> list[Tensor]:
+    """Return the (high, low) 7-bit digits of int16, int8."""
+    low = ((values + 64) & 127) - 64
+    return [((values - low) >> 7).to(torch.int8), low.to(torch.int8)]
+
+
+def _multiply_digits(planes: Sequence[Tensor], layer: FixedPointLayer) -> Tensor:
+    rows = len(planes[0])
     if rows < _INT8_MIN_ROWS:
-        gathered = functional.pad(gathered, (0, 0, 0, _INT8_MIN_ROWS - rows))
-    high_weight, low_weight = layer.digits
-    low = ((gathered + 64) & 127) - 64
-    high = ((gathered - low) >> 7).to(torch.int8)
-    low = low.to(torch.int8)
-    middle = torch._int_mm(high, low_weight).to(torch.int64)
-    middle += torch._int_mm(low, high_weight)
-    sums = torch._int_mm(high, high_weight).to(torch.int64)
-    return sums.mul_(128).add_(middle).mul_(128).add_(torch._int_mm(low, low_weight))[:rows]
+        planes = [functional.pad(plane, (0, 0, 0, _INT8_MIN_ROWS - rows)) for plane in planes]
+    columns = layer.bias.shape[0]
+    # Both digits of the weight side by side: twice the columns of one product.
+    high, low = (torch._int_mm(plane, layer.digits) for plane in planes)
+    middle = high[:rows, columns:] + low[:rows, :columns]
+    sums = high[:rows, :columns].to(torch.int64).mul_(128).add_(middle)
+    return sums.mul_(128).add_(low[:rows, columns:])
+
+
+def _by_digits(
+    product: Product,
+) -> tuple[Callable[[Tensor], list[Tensor]], Callable[[Sequence[Tensor], FixedPointLayer], Tensor]]:
+    """Return how ``product`` takes its operand apart, and how it multiplies the parts."""
+    if product is int8_product:
+        return _split_digits, _multiply_digits
+    return lambda values: [values], lambda parts, layer: product(parts[0], layer)
+
+
+def _neighbourhoods(padded: Tensor, kernel: int) -> Tensor:
+    """Return ``(N * H * W, kernel**2 * C)`` of ``(N, H + kernel - 1, W + kernel - 1, C)``."""
+    if kernel == 1:
+        return padded.reshape(-1, padded.shape[3])
+    height, width = padded.shape[1] - kernel + 1, padded.shape[2] - kernel + 1
+    taps = [
+        padded[:, row : row + height, column : column + width]
+        for row in range(kernel)
+        for column in range(kernel)
+    ]
+    return torch.cat(taps, dim=3).reshape(-1, kernel**2 * padded.shape[3])
 
 
 def exact_product(layers: Sequence[FixedPointLayer], candidates: Sequence[Product]) -> Product:
