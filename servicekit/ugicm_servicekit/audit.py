@@ -13,10 +13,12 @@ import grpc
 if TYPE_CHECKING:
     from ugicm_servicekit.calls import Call
 
-__all__ = ["AUDITED", "AuditLog"]
+__all__ = ["AUDITED", "LOGGER", "AuditLog"]
 
-# The logger's name, by which the lines can be sent elsewhere.
-_log = logging.getLogger("ugicm.audit")
+# By this name the lines can be sent elsewhere.
+LOGGER = "ugicm.audit"
+
+_log = logging.getLogger(LOGGER)
 
 AUDITED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 

@@ -9,6 +9,7 @@ ServicekitError
       x Unreachable      no server answers at the address
       x Unauthenticated  no token, or none that is valid
       x NotPermitted     the caller's role does not allow it
+      x ReloadFailed     what should be loaded anew cannot be used
       x TooSlow          the request did not arrive in its time
   + BadAnswer          another service answered against the contract
   + StartError         ends the process before it serves
@@ -31,6 +32,7 @@ __all__ = [
     "NotPermitted",
     "NotReady",
     "Overloaded",
+    "ReloadFailed",
     "ServicekitError",
     "StartError",
     "Stopping",
@@ -82,6 +84,10 @@ class Unauthenticated(CallError):
 
 class NotPermitted(CallError):
     """The caller's role does not allow it."""
+
+
+class ReloadFailed(CallError):
+    """What should be loaded anew cannot be used, and what was loaded before stays."""
 
 
 class TooSlow(CallError):

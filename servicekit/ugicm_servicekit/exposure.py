@@ -10,9 +10,9 @@ import grpc
 from ugicm_servicekit.addresses import is_loopback, join_address
 from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.settings import Exposure, Reflection, ServerSettings
-from ugicm_servicekit.tls import KeyPair, server_credentials
+from ugicm_servicekit.tls import CertificateFiles, KeyPair, server_credentials
 
-__all__ = ["check_exposure", "credentials_of", "reflects", "tell_exposure"]
+__all__ = ["certificates_of", "check_exposure", "credentials_of", "reflects", "tell_exposure"]
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +61,17 @@ def credentials_of(settings: ServerSettings) -> grpc.ServerCredentials | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return server_credentials(KeyPair(settings.tls_cert, settings.tls_key), settings.tls_ca)
+
+
+def certificates_of(settings: ServerSettings) -> CertificateFiles | None:
+    """Return what TLS is served from, to be looked at again; None: plaintext.
+
+    Raises:
+        BadSettings: a file cannot be used.
+    """
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return CertificateFiles(KeyPair(settings.tls_cert, settings.tls_key), settings.tls_ca)
 
 
 def reflects(settings: ServerSettings) -> bool:

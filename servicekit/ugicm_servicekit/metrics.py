@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 __all__ = [
     "MODEL_INFO",
-    "MODEL_RELOADS",
     "QUEUED_WORK",
     "READY",
     "RECEIVED_BYTES",
     "REFUSALS",
     "REGISTRY",
+    "RELOADS",
     "RPCS",
     "RPCS_UNDER_WAY",
     "RPC_SECONDS",
@@ -76,6 +76,9 @@ MODEL_INFO = Gauge(
     ["name", "backbone", "latents_id", "sha256"],
     registry=REGISTRY,
 )
-MODEL_RELOADS = Counter(
-    "ugicm_model_reloads", "Reloads of the models, by outcome.", ["outcome"], registry=REGISTRY
+RELOADS = Counter(
+    "ugicm_reloads",
+    "Reloads of models, tokens and certificates, by outcome (loaded, failed).",
+    ["outcome"],
+    registry=REGISTRY,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +13,15 @@ from ugicm_codec.errors import UnknownModel, WrongModel
 from ugicm_codec.limits import Limits
 from ugicm_codec.views import PRESETS
 from ugicm_servicekit.errors import BadSettings
+from ugicm_servicekit.metrics import MODEL_INFO
+from ugicm_servicekit.reloading import Change, Kind, Use, changes_between
 from ugicm_servicekit.settings import ServerSettings, Setting
 from ugicm_servicekit.streams import model_to_wire
 
 if TYPE_CHECKING:
     from ugicm_codec import Codec, ModelInfo
 
-__all__ = ["ModelSettings", "Models", "load_models"]
+__all__ = ["ModelSettings", "Models", "ReloadableModels", "load_models"]
 
 # No multiple of any model's stride, and two sizes that calls often have: what is compiled, or
 # chosen by size, is there when they come.
@@ -108,6 +110,32 @@ class Models:
         return types_pb2.ListModelsResponse(models=map(model_to_wire, self.infos))
 
 
+class ReloadableModels:
+    """Models that are loaded anew beside those in use; calls end with those they began with.
+
+    Args:
+        models: in use, and changed in place.
+        load: returns models that are ready.
+    """
+
+    def __init__(self, models: Models, load: Callable[[], Models]) -> None:
+        self._models = models
+        self._load = load
+        _tell(models)
+
+    def read(self) -> Use:
+        """Load the models of the settings, and change nothing."""
+        loaded = self._load()
+
+        def use() -> list[Change]:
+            changes = changes_between(Kind.MODEL, _digests(self._models), _digests(loaded))
+            self._models.replace_by(loaded)
+            _tell(self._models)
+            return changes
+
+        return use
+
+
 def load_models(names: Sequence[str], *, device: str, limits: Limits) -> Models:
     """Load models by name or path, and see each code and decode; so no first call is a slow one.
 
@@ -135,3 +163,14 @@ def _warm_up(codec: Codec, limits: Limits) -> None:
         if height * width <= limits.max_pixels:
             image = random.integers(0, 256, (height, width, 3), np.uint8)
             codec.decode_views(codec.encode(image), list(PRESETS.values()))
+
+
+def _digests(models: Models) -> dict[str, str]:
+    return {info.name: info.sha256 for info in models.infos}
+
+
+def _tell(models: Models) -> None:
+    MODEL_INFO.clear()
+    for info in models.infos:
+        labels = (info.name, info.backbone, info.latents_id.hex(), info.sha256)
+        MODEL_INFO.labels(*labels).set(1)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from grpc_reflection.v1alpha import reflection_pb2
 
-from ugicm.v1 import analytics_pb2, decoder_pb2, encoder_pb2, types_pb2
+from ugicm.v1 import admin_pb2, analytics_pb2, decoder_pb2, encoder_pb2, types_pb2
 from ugicm_codec.views import MACHINE
 from ugicm_servicekit.errors import NotPermitted
 
@@ -103,12 +103,13 @@ _READERS = dict.fromkeys((Role.OPERATOR, Role.PIPELINE, Role.ADMIN), _anything)
 _OPERATORS = dict.fromkeys((Role.OPERATOR, Role.ADMIN), _anything)
 _ADMINS = {Role.ADMIN: _anything}
 
-_ENCODER, _DECODER, _ANALYTICS = (
+_ENCODER, _DECODER, _ANALYTICS, _ADMIN = (
     f"/{module.DESCRIPTOR.services_by_name[name].full_name}"
     for module, name in (
         (encoder_pb2, "EncoderService"),
         (decoder_pb2, "DecoderService"),
         (analytics_pb2, "AnalyticsService"),
+        (admin_pb2, "AdminService"),
     )
 )
 
@@ -132,6 +133,7 @@ GRANTS: Mapping[str, Mapping[Role, Rule]] = MappingProxyType(
         f"{_ANALYTICS}/ListAnalyzers": _READERS,
         f"{_ANALYTICS}/ListResults": {**_OPERATORS, Role.PIPELINE: _machine_results},
         f"{_ANALYTICS}/ListMissed": _READERS,
+        f"{_ADMIN}/Reload": _ADMINS,
         # Off unless it is asked for where tokens are required.
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _ANYBODY,
     }
@@ -140,7 +142,7 @@ GRANTS: Mapping[str, Mapping[Role, Rule]] = MappingProxyType(
 # Methods whose client streams requests: their servicers check each item.
 STREAMED = frozenset(
     f"/{service.full_name}/{method.name}"
-    for module in (encoder_pb2, decoder_pb2, analytics_pb2, reflection_pb2)
+    for module in (encoder_pb2, decoder_pb2, analytics_pb2, admin_pb2, reflection_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
     if method.client_streaming

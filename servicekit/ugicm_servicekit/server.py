@@ -14,16 +14,25 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import OVERALL_HEALTH, SERVICE_NAME
 from grpc_reflection.v1alpha import reflection
 
+from ugicm.v1 import admin_pb2_grpc
+from ugicm_servicekit import admin
 from ugicm_servicekit.addresses import join_address
 from ugicm_servicekit.authorisation import Authorisation
 from ugicm_servicekit.clients import Clients, Shares
 from ugicm_servicekit.durable import write_durably
 from ugicm_servicekit.errors import CallError, CannotListen, NotReady, Stopping
-from ugicm_servicekit.exposure import check_exposure, credentials_of, reflects, tell_exposure
+from ugicm_servicekit.exposure import (
+    certificates_of,
+    check_exposure,
+    credentials_of,
+    reflects,
+    tell_exposure,
+)
 from ugicm_servicekit.health import Health
 from ugicm_servicekit.observation import CallsUnderWay, Observation
 from ugicm_servicekit.readiness import Problem, Readiness, Severity
 from ugicm_servicekit.refusals import Refusals
+from ugicm_servicekit.reloading import Reloader
 from ugicm_servicekit.scraping import Scraping
 from ugicm_servicekit.settings import ServerSettings
 from ugicm_servicekit.status import StatusInterceptor, StatusTable
@@ -53,7 +62,7 @@ class Server:
     Attributes:
         stopping: set when draining begins; calls that would last for ever end then.
         serving: set once ``serve`` was called.
-        reloading: set when somebody wants what was loaded to be loaded anew.
+        reloader: reads tokens and certificates anew, and what services add to it.
         readiness: whether calls are welcome; services report to it.
         refusals: what it refused so far, by method and status.
 
@@ -72,7 +81,7 @@ class Server:
         self._scraping: Scraping | None = None
         self.stopping = asyncio.Event()
         self.serving = asyncio.Event()
-        self.reloading = asyncio.Event()
+        self.reloader = Reloader()
         self.readiness = Readiness()
         self.readiness.report("start", _STARTING)
         self._calls = CallsUnderWay()
@@ -80,8 +89,14 @@ class Server:
         self.refusals = Refusals()
         check_exposure(settings)
         self._credentials = credentials_of(settings)
+        certificates = certificates_of(settings)
+        if certificates is not None:
+            self.reloader.add(certificates)
+        tokens = None if settings.tokens is None else TokenFile(settings.tokens)
+        if tokens is not None:
+            self.reloader.add(tokens)
         self._server = grpc.aio.server(
-            interceptors=_interceptors(settings, table, self.refusals, self._calls),
+            interceptors=_interceptors(settings, table, self.refusals, self._calls, tokens),
             options=_options(settings),
             # Behind our own limit: where that refuses calls, health checks are still answered.
             maximum_concurrent_rpcs=2 * settings.max_calls,
@@ -106,7 +121,7 @@ class Server:
         health = Health((OVERALL_HEALTH, *self._services), self.readiness, self.stopping)
         health_pb2_grpc.add_HealthServicer_to_server(health, self._server)
         if reflects(self._settings):
-            reflected = (*self._services, SERVICE_NAME, reflection.SERVICE_NAME)
+            reflected = (*self._services, admin.SERVICE, SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(reflected, self._server)
         self._server.add_generic_rpc_handlers((self._routes,))
         if self._settings.metrics_port is not None:
@@ -144,6 +159,8 @@ class Server:
         ``drain_seconds``; what runs longer is cancelled. Health checks and probes are answered
         until its end.
         """
+        servicer = admin.AdminServicer(self.reloader)
+        self.add(admin_pb2_grpc.add_AdminServiceServicer_to_server, servicer)
         self.serving.set()
         if not self.stopping.is_set():
             self.readiness.report("start", None)
@@ -206,10 +223,14 @@ def _refusing(error: CallError) -> grpc.RpcMethodHandler[Any, Any]:
 
 
 def _interceptors(
-    settings: ServerSettings, table: StatusTable, refusals: Refusals, calls: CallsUnderWay
+    settings: ServerSettings,
+    table: StatusTable,
+    refusals: Refusals,
+    calls: CallsUnderWay,
+    tokens: TokenFile | None,
 ) -> list[grpc.aio.ServerInterceptor]:
     """Return them from the outermost to the innermost."""
-    authorisation = [] if settings.tokens is None else [Authorisation(TokenFile(settings.tokens))]
+    authorisation = [] if tokens is None else [Authorisation(tokens)]
     clients = Clients(
         max_calls=settings.max_calls_per_client,
         max_calls_in_all=settings.max_calls,
@@ -228,9 +249,9 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         # Clients look after idle connections every 30 s; grpc would call that abuse.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        # Finds out within 80 s that a client is gone whose calls are quiet.
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        # Finds out that a client is gone whose calls are quiet.
+        ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_seconds)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(settings.keepalive_timeout_seconds)),
         # Whoever connects and then says nothing is let go.
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_seconds)),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),

@@ -68,6 +68,7 @@ STATUS: StatusTable = {
     errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
+    errors.ReloadFailed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.TooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +13,13 @@ import grpc
 
 from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.files import Watched
+from ugicm_servicekit.reloading import Change, Kind, Use, changes_between
 
-__all__ = ["KeyPair", "channel_credentials", "server_credentials"]
+__all__ = ["CertificateFiles", "KeyPair", "channel_credentials", "server_credentials"]
 
 _log = logging.getLogger(__name__)
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,43 @@ class _Loaded:
     cert: bytes
     key: bytes
     ca: bytes | None
+
+
+class CertificateFiles:
+    """What a server's credentials are read from, to see and tell what has changed.
+
+    They are in use for the first connection after a change without being asked for.
+
+    Args:
+        pair: what the server shows.
+        ca: the authorities of its clients' certificates; None: clients need none.
+
+    Raises:
+        BadSettings: the files cannot be read, or do not belong together.
+    """
+
+    def __init__(self, pair: KeyPair, ca: Path | None) -> None:
+        self._pair = pair
+        self._ca = ca
+        self._told = self._digests()
+
+    def read(self) -> Use:
+        """See whether the files can be used, and change nothing."""
+        digests = self._digests()
+
+        def use() -> list[Change]:
+            changes = changes_between(Kind.CERTIFICATE, self._told, digests)
+            self._told = digests
+            return changes
+
+        return use
+
+    def _digests(self) -> dict[str, str]:
+        loaded = _load(self._pair, self._ca)
+        digests = {str(self._pair.cert): _sha256(loaded.cert)}
+        if loaded.ca is not None:
+            digests[str(self._ca)] = _sha256(loaded.ca)
+        return digests
 
 
 def server_credentials(pair: KeyPair, ca: Path | None) -> grpc.ServerCredentials:
@@ -116,3 +158,10 @@ def _authorities(ca: Path | None) -> bytes | None:
         raise BadSettings([f"{ca} holds no certificates: {error.reason}"]) from error
     except OSError as error:
         raise BadSettings([f"cannot read {ca}: {error.strerror}"]) from error
+
+
+def _sha256(pem: bytes) -> str:
+    """Return the fingerprint of the first certificate of a file that was loaded."""
+    first = _PEM.search(pem.decode(errors="replace"))
+    assert first is not None  # OpenSSL found one
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(first[0])).hexdigest()

@@ -21,6 +21,7 @@ from typing import Any
 
 from ugicm_servicekit.errors import BadRequest, BadSettings, Unauthenticated
 from ugicm_servicekit.files import Watched
+from ugicm_servicekit.reloading import Change, Kind, Use
 from ugicm_servicekit.roles import Caller, Role
 from ugicm_servicekit.wire import check_camera
 
@@ -149,6 +150,7 @@ class TokenFile:
         self._now = now
         self._watched = Watched([path])
         self._tokens: Sequence[Token] = read_tokens(path)
+        self._told = self._tokens
 
     def identify(self, presented: str) -> Token:
         """Return the entry of a token that is known and has not expired.
@@ -177,6 +179,21 @@ class TokenFile:
             raise Unauthenticated(f"the token of {token.caller.name} was withdrawn")
         self._check_expiry(token)
 
+    def read(self) -> Use:
+        """Read the file, and change nothing.
+
+        Raises:
+            BadSettings: it cannot be read, or is wrong.
+        """
+        tokens = read_tokens(self._path)
+
+        def use() -> list[Change]:
+            changes = _changes(self._told, tokens)
+            self._tokens = self._told = tokens
+            return changes
+
+        return use
+
     def _check_expiry(self, token: Token) -> None:
         if token.expires is not None and token.expires <= self._now():
             raise Unauthenticated(
@@ -191,6 +208,28 @@ class TokenFile:
             except BadSettings as error:
                 _log.error("the tokens known before stay: %s", error)
         return self._tokens
+
+
+def _changes(before: Sequence[Token], after: Sequence[Token]) -> list[Change]:
+    """Return what differs; names may repeat, and a token is told from others by its hash."""
+    old = {token.sha256: token for token in before}
+    new = {token.sha256: token for token in after}
+    changes = []
+    for sha256 in [*old, *(sha256 for sha256 in new if sha256 not in old)]:
+        was, is_now = old.get(sha256), new.get(sha256)
+        if was != is_now:
+            name = next(token.caller.name for token in (is_now, was) if token is not None)
+            changes.append(Change(Kind.TOKEN, name, _described(was), _described(is_now)))
+    return changes
+
+
+def _described(token: Token | None) -> str:
+    if token is None:
+        return ""
+    words = [token.caller.role.value, *sorted(token.caller.cameras)]
+    if token.expires is not None:
+        words.append(f"until {token.expires.isoformat(timespec='seconds')}")
+    return " ".join(words)
 
 
 def _token(entry: Any) -> Token:

@@ -18,6 +18,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from ugicm.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
     analytics_pb2,
     analytics_pb2_grpc,
     decoder_pb2,
@@ -28,8 +30,8 @@ from ugicm.v1 import (
 )
 
 PROTOS = Path(__file__).parents[2] / "protos"
-MODULES = [types_pb2, encoder_pb2, decoder_pb2, analytics_pb2]
-STUBS = [encoder_pb2_grpc, decoder_pb2_grpc, analytics_pb2_grpc]
+MODULES = [types_pb2, encoder_pb2, decoder_pb2, analytics_pb2, admin_pb2]
+STUBS = [encoder_pb2_grpc, decoder_pb2_grpc, analytics_pb2_grpc, admin_pb2_grpc]
 
 
 def test_a_frame_has_these_bytes():  # a round trip cannot see fields renumbered on both sides

@@ -15,8 +15,8 @@ from tests.encoder.harness import encoding, raw
 from tests.fake_codec import FakeCodec, FakeModel, picture
 from ugicm.v1 import encoder_pb2, types_pb2
 from ugicm_codec.errors import BadModelFile
-from ugicm_servicekit.models import Models
-from ugicm_servicekit.reloading import reloading
+from ugicm_servicekit.errors import ReloadFailed
+from ugicm_servicekit.models import Models, ReloadableModels
 
 SERVICE = """
 import asyncio, sys, threading, time
@@ -102,6 +102,18 @@ def test_sighup_while_loading_is_no_end():
     assert process.returncode == 0
 
 
+def test_sighup_reloads_as_an_admin_does_and_the_service_goes_on():
+    with start("close") as process:
+        process.send_signal(signal.SIGHUP)
+        while "reloaded: nothing changed" not in (line := process.stderr.readline()):
+            assert line, "the process has ended"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "working\n"  # it has drained, and closes
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+
+
 async def until_model(encoder, sha256):
     request = types_pb2.ListModelsRequest()
     while (await encoder.stub.ListModels(request)).models[0].sha256 != sha256:
@@ -115,43 +127,39 @@ def codecs():
 
 async def test_calls_go_on_while_models_are_loaded_anew(codecs):
     old, new = codecs
-    wanted = asyncio.Event()
     async with encoding(old) as encoder:
-        models = encoder.models
-        async with reloading(models, lambda: Models([new]), wanted):
-            old.go_on.clear()
-            request = encoder_pb2.EncodeRequest(picture=raw(picture()))
-            under_way = asyncio.ensure_future(encoder.stub.Encode(request))
-            await asyncio.to_thread(old.held_up.wait, 30)
-            wanted.set()
-            await until_model(encoder, "b" * 64)
-            old.go_on.set()
-            # It ends with the model that it began with.
-            assert (await under_way).model_sha256 == "a" * 64
-            answers = await asyncio.gather(*(encoder.stub.Encode(request) for _ in range(20)))
+        reloader = encoder.server.reloader
+        reloader.add(ReloadableModels(encoder.models, lambda: Models([new])))
+        old.go_on.clear()
+        request = encoder_pb2.EncodeRequest(picture=raw(picture()))
+        under_way = asyncio.ensure_future(encoder.stub.Encode(request))
+        await asyncio.to_thread(old.held_up.wait, 30)
+        await reloader.reload()
+        await until_model(encoder, "b" * 64)
+        old.go_on.set()
+        # It ends with the model that it began with.
+        assert (await under_way).model_sha256 == "a" * 64
+        answers = await asyncio.gather(*(encoder.stub.Encode(request) for _ in range(20)))
     assert {answer.model_sha256 for answer in answers} == {"b" * 64}
 
 
 async def test_models_that_cannot_be_loaded_change_nothing(codecs, caplog):
-    wanted, failed = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
     loaded = iter([BadModelFile("no model in it"), Models([codecs[1]])])
 
     def load():
         outcome = next(loaded)
         if isinstance(outcome, Exception):
-            loop.call_soon_threadsafe(failed.set)
             raise outcome
         return outcome
 
-    async with encoding(codecs[0]) as encoder, reloading(encoder.models, load, wanted):
-        wanted.set()
-        await failed.wait()
+    async with encoding(codecs[0]) as encoder:
+        reloader = encoder.server.reloader
+        reloader.add(ReloadableModels(encoder.models, load))
+        with pytest.raises(ReloadFailed, match="what was loaded before stays: no model in it"):
+            await reloader.reload()
         request = encoder_pb2.EncodeRequest(picture=raw(picture()))
         assert (await encoder.stub.Encode(request)).model_sha256 == "a" * 64
-        wanted.set()
+        await reloader.reload()
         await until_model(encoder, "b" * 64)
     lines = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert [line.getMessage() for line in lines] == [
-        "the models loaded before stay: no model in it"
-    ]
+    assert [line.getMessage() for line in lines] == ["what was loaded before stays: no model in it"]

@@ -6,7 +6,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from ugicm.v1 import analytics_pb2, decoder_pb2, encoder_pb2
+from ugicm.v1 import admin_pb2, analytics_pb2, decoder_pb2, encoder_pb2
 from ugicm.v1 import types_pb2 as types
 from ugicm_servicekit.errors import NotPermitted
 from ugicm_servicekit.roles import GRANTS, OPEN, Caller, Role, rule_for
@@ -50,7 +50,7 @@ def methods(*modules):
 
 
 def test_the_table_has_every_method_of_the_contract_and_no_other():
-    contract = methods(encoder_pb2, decoder_pb2, analytics_pb2, reflection_pb2)
+    contract = methods(encoder_pb2, decoder_pb2, analytics_pb2, admin_pb2, reflection_pb2)
     assert set(GRANTS) == contract
 
 

@@ -19,6 +19,7 @@ from ugicm_client.commands.encode import encode
 from ugicm_client.commands.inspect import inspect
 from ugicm_client.commands.models import models
 from ugicm_client.commands.refused import refused
+from ugicm_client.commands.reload import reload
 from ugicm_client.commands.results import results
 from ugicm_client.commands.serve import serve
 from ugicm_client.commands.status import status
@@ -64,6 +65,7 @@ for _command in (
     status,
     token,
     refused,
+    reload,
 ):
     cli.add_command(_command)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "NamedView",
     "Rate",
+    "access_options",
+    "check_addresses",
     "force_option",
     "json_option",
     "machine_view_option",
@@ -157,7 +159,7 @@ def server_options(service: str) -> Callable[[F], F]:
     """Add ``--server``, the address of one of the three services, ``--wait``, and ``access``."""
 
     def add(command: F) -> F:
-        command = _access_options(command)
+        command = access_options(command)
         command = click.option(
             "--wait",
             type=click.FloatRange(min=0),
@@ -202,7 +204,16 @@ def system_options(command: F) -> F:
             metavar="HOST:PORT",
             help=f"Where the {name} answers.",
         )(decorated)
-    return cast("F", _access_options(decorated))
+    return cast("F", access_options(decorated))
+
+
+def check_addresses(
+    ctx: click.Context, param: click.Parameter, addresses: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Refuse what is no address, as a parameter's callback."""
+    for address in addresses:
+        _check_address(ctx, param, address)
+    return addresses
 
 
 def _check_address(ctx: click.Context, param: click.Parameter, address: str | None) -> str | None:
@@ -211,7 +222,7 @@ def _check_address(ctx: click.Context, param: click.Parameter, address: str | No
     return address
 
 
-def _access_options(command: F) -> F:
+def access_options(command: F) -> F:
     """Add what a service may want to see; the command gets it as ``access``."""
 
     @functools.wraps(command)

@@ -16,10 +16,9 @@ from ugicm_decoder.settings import DecoderSettings
 from ugicm_decoder.status import DECODER_STATUS
 from ugicm_decoder.store import FrameStore, SqliteFrameStore
 from ugicm_servicekit.checks import checked
-from ugicm_servicekit.models import Models, load_models
+from ugicm_servicekit.models import Models, ReloadableModels, load_models
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.readiness import Problem, Severity
-from ugicm_servicekit.reloading import reloading
 from ugicm_servicekit.server import Server
 from ugicm_servicekit.sqlite import database_bytes
 
@@ -92,5 +91,5 @@ async def _problem_of(store: FrameStore) -> Problem | None:
 async def _load_and_serve(settings: DecoderSettings, server: Server) -> None:
     load = partial(load_models, settings.models, device=settings.device, limits=settings.limits)
     models = await asyncio.to_thread(load)
-    async with reloading(models, load, server.reloading):
-        await serve(settings, server, models)
+    server.reloader.add(ReloadableModels(models, load))
+    await serve(settings, server, models)

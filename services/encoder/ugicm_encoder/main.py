@@ -28,11 +28,10 @@ from ugicm_servicekit.access import access_of
 from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.checks import reached
-from ugicm_servicekit.models import Models, load_models
+from ugicm_servicekit.models import Models, ReloadableModels, load_models
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.readiness import Readiness, Severity
 from ugicm_servicekit.refused_frames import FOLDER, RefusedFrames
-from ugicm_servicekit.reloading import reloading
 from ugicm_servicekit.server import Server
 
 __all__ = ["SERVICE", "main", "serve"]
@@ -166,5 +165,5 @@ def _age_seconds(spool: SqliteSpool, forwarder: Forwarder) -> float:
 async def _load_and_serve(settings: EncoderSettings, server: Server) -> None:
     load = partial(load_models, settings.models, device=settings.device, limits=settings.limits)
     models = await asyncio.to_thread(load)
-    async with reloading(models, load, server.reloading):
-        await serve(settings, server, models)
+    server.reloader.add(ReloadableModels(models, load))
+    await serve(settings, server, models)
