@@ -1,5 +1,6 @@
 """A CompressAI checkpoint becomes a model file that codes as CompressAI does."""
 
+import hashlib
 import sys
 
 import numpy as np
@@ -15,11 +16,8 @@ from ugicm_training.checkpoints import Inputs
 from ugicm_training.cli import main
 from ugicm_training.errors import ForeignCheckpoint
 from ugicm_training.export import export_model
-from ugicm_training.imported import (
-    from_compressai,
-    import_record,
-    read_compressai_checkpoint,
-)
+from ugicm_training.imported.compressai import from_compressai, read_compressai_checkpoint
+from ugicm_training.imported.kinds import import_checkpoint
 from ugicm_training.pretrained import load_start
 from ugicm_training.recipes import retrofit
 from ugicm_training.starting import first_checkpoint
@@ -105,6 +103,27 @@ def test_our_decode_and_our_streams_are_compressai_s(which, calibrated, request,
         difference = np.abs(decoded - grey(expected["x_hat"]))
         assert np.mean(difference > 1.0) < 0.01
         assert difference.mean() < 0.05
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("which", ["network", "off_centre"])
+def test_the_float_model_s_pictures_and_likelihoods_are_compressai_s(which, request, tmp_path):
+    network = request.getfixturevalue(which)
+    torch.save(network.state_dict(), tmp_path / "zoo.pth.tar")
+    model = import_checkpoint(tmp_path / "zoo.pth.tar", 0.01).model.eval()
+    pictures = batch([scene(64, 128, seed) for seed in (21, 22)])
+    expected = network(pictures)
+    y = model.g_a(pictures)
+    z_hat, z_likelihoods = model.bottleneck(model.h_a(y), training=False)
+    predicted = model.predict(y, model.h_s(z_hat), precision=torch.float32)
+    _, y_likelihoods = model.gaussian(y, predicted.scales, predicted.means, training=False)
+    x_hat = model.g_s(predicted.y_hat, model.g_s.terms(torch.tensor([0.0, 1.0])))
+    for ours, theirs in (
+        (x_hat, expected["x_hat"]),
+        (y_likelihoods, expected["likelihoods"]["y"]),
+        (z_likelihoods, expected["likelihoods"]["z"]),
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0.0, atol=1e-5)
 
 
 def test_every_view_of_an_imported_model_is_the_human_view(network, tmp_path):
@@ -242,7 +261,14 @@ def test_the_command_writes_a_model_file_with_its_origin(network, tmp_path, monk
         main()
     assert done.value.code == 0
     assert "N=16, M=24" in capsys.readouterr().out
-    assert Codec.load(str(model)).model.training == import_record(checkpoint, 0.05)
+    assert Codec.load(str(model)).model.training == {
+        "lambdas": [0.05, 0.05],
+        "imported": {
+            "from": "CompressAI bmshj2018-hyperprior checkpoint",
+            "name": "best.pth.tar",
+            "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        },
+    }
     assert load_start(model).model.gains.lambdas == (0.05, 0.05)
 
 

@@ -11,11 +11,11 @@ from torch.nn.utils import parametrize
 
 from ugicm_codec.models.layers import GDN
 
-__all__ = ["constrain", "effective_state", "set_effective_state"]
+__all__ = ["MINIMUM_BETA", "constrain", "effective_state", "set_effective_state"]
 
 
 # Keeps the normalisation away from a division by zero; CompressAI's bound.
-_MINIMUM_BETA = 1e-6
+MINIMUM_BETA = 1e-6
 
 
 class _NonNegative(nn.Module):
@@ -36,7 +36,7 @@ def constrain(module: nn.Module) -> None:
     """Register the constraint on every GDN inside ``module``."""
     for layer in module.modules():
         if isinstance(layer, GDN):
-            parametrize.register_parametrization(layer, "beta", _NonNegative(_MINIMUM_BETA))
+            parametrize.register_parametrization(layer, "beta", _NonNegative(MINIMUM_BETA))
             parametrize.register_parametrization(layer, "gamma", _NonNegative(0.0))
 
 

@@ -1,4 +1,4 @@
-"""Turn a CompressAI checkpoint into a model file."""
+"""Turn a published checkpoint into a model file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ugicm_training.commands.options import PATH, READABLE
 from ugicm_training.data import load_photos
 from ugicm_training.export import calibration_crops, export_model
 from ugicm_training.files import write_file
-from ugicm_training.imported import from_compressai, import_record, read_compressai_checkpoint
+from ugicm_training.imported.kinds import import_checkpoint
 
 __all__ = ["import_"]
 
@@ -37,19 +37,25 @@ _MINIMUM_SIDE = 64
 def import_(
     checkpoint: Path, output: Path, calibration: Path | None, distortion_weight: float
 ) -> None:
-    """Turn CompressAI's bmshj2018-hyperprior CHECKPOINT into a model file.
+    """Turn a published CHECKPOINT into a model file, ready to serve.
 
-    One quality; all views are the human view until a retrofit trains them.
+    Known by the names in it: CompressAI's bmshj2018-hyperprior, MLIC++ (the layouts of 2023 and
+    2024), and UG-ICM on MLIC++. One quality; all views of a plain backbone are the human view until
+    a retrofit trains them.
 
     Example: ugicm-train import checkpoint_best_loss.pth.tar -o model.safetensors
     """
-    network = read_compressai_checkpoint(checkpoint)
+    imported = import_checkpoint(checkpoint, distortion_weight)
     pictures = load_photos(calibration, minimum_side=_MINIMUM_SIDE) if calibration else None
     data = export_model(
-        from_compressai(network, distortion_weight),
+        imported.model,
         calibration=calibration_crops(pictures) if pictures else None,
         quality_steps=1,
-        training=import_record(checkpoint, distortion_weight),
+        training=imported.record,
     )
     write_file(output, data)
-    click.echo(f"{output}: N={network.N}, M={network.M}, {len(data)} bytes")
+    config = imported.model.config
+    click.echo(
+        f"{output}: {imported.kind.value}, N={config.channels}, M={config.latent_channels}, "
+        f"{len(data)} bytes"
+    )

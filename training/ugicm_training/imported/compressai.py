@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from compressai.models.google import ScaleHyperprior
-from compressai.zoo.pretrained import load_pretrained
 from torch import Tensor
 
 from ugicm_codec.models.bmshj2018 import Bmshj2018Config
 from ugicm_training.constraints import set_effective_state
 from ugicm_training.errors import ForeignCheckpoint
+from ugicm_training.imported.checkpoint import UNREADABLE, State, check_values, read_state
 from ugicm_training.model import TrainableHyperprior
 
-__all__ = ["from_compressai", "import_record", "read_compressai_checkpoint"]
+__all__ = ["from_compressai", "network_of", "read_compressai_checkpoint"]
 
 # Sizes of the view's network, which an imported backbone does not bring: the default recipe's.
 _VIEW_FEATURES, _VIEW_OCTAVES = 256, 4
@@ -28,51 +23,29 @@ _VIEW_FEATURES, _VIEW_OCTAVES = 256, 4
 # A hyper-latent channel's table is named by one byte.
 _MAX_CHANNELS = 256
 
-_LARGEST_HALF = float(torch.finfo(torch.float16).max)
-
-# What torch.load raises on files that are no checkpoints.
-_UNREADABLE = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    UnicodeDecodeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
-
 
 def read_compressai_checkpoint(path: Path) -> ScaleHyperprior:
-    """Read a state dict, bare or under ``state_dict``, with nothing in it but tensors.
-
-    N and M follow from the tensors' shapes.
+    """Read a checkpoint of the published architecture.
 
     Raises:
         ForeignCheckpoint: the file is no checkpoint, holds objects, or another architecture.
         OSError: it cannot be read.
     """
-    data = path.read_bytes()
+    return network_of(read_state(path))
+
+
+def network_of(state: State) -> ScaleHyperprior:
+    """Return CompressAI's network; N and M follow from the tensors' shapes.
+
+    Raises:
+        ForeignCheckpoint: the tensors are another architecture's.
+    """
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        return _network(state.tensors)
+    except UNREADABLE as error:
         raise ForeignCheckpoint(
-            f"{path} is no checkpoint of plain tensors (weights_only refuses it)"
+            f"{state.path} is no bmshj2018-hyperprior of CompressAI: {_first_reason(error)}"
         ) from error
-    except _UNREADABLE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ForeignCheckpoint(f"{path} is no PyTorch checkpoint: {reason}") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state or not _holds_tensors(state):
-        raise ForeignCheckpoint(f"{path} holds no state dict of named tensors")
-    try:
-        network = _network(load_pretrained(state))
-    except _UNREADABLE as error:
-        raise ForeignCheckpoint(
-            f"{path} is no bmshj2018-hyperprior of CompressAI: {_first_reason(error)}"
-        ) from error
-    return network
 
 
 def from_compressai(network: ScaleHyperprior, distortion_weight: float) -> TrainableHyperprior:
@@ -100,36 +73,17 @@ def from_compressai(network: ScaleHyperprior, distortion_weight: float) -> Train
     return model
 
 
-def import_record(path: Path, distortion_weight: float) -> dict[str, Any]:
-    """Return what a model file's training record says of an imported checkpoint."""
-    return {
-        "lambdas": [distortion_weight, distortion_weight],
-        "imported": {
-            "from": "CompressAI bmshj2018-hyperprior checkpoint",
-            "name": path.name,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        },
-    }
-
-
-def _holds_tensors(state: Mapping[Any, Any]) -> bool:
-    return all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items())
-
-
-def _network(state: dict[str, Tensor]) -> ScaleHyperprior:
+def _network(state: Mapping[str, Tensor]) -> ScaleHyperprior:
     for name in ("g_a.0.weight", "g_a.6.weight", "h_a.0.weight", "entropy_bottleneck.quantiles"):
         if name not in state:
             raise ValueError(f"it has no {name}")
     channels, latent_channels = len(state["g_a.0.weight"]), len(state["g_a.6.weight"])
     if not 1 <= channels <= _MAX_CHANNELS or latent_channels < 1:
         raise ValueError(f"1 to {_MAX_CHANNELS} channels, got {channels} and {latent_channels}")
-    for name, value in state.items():
-        # Half floats hold the transforms in a model file.
-        if value.is_floating_point() and not bool((value.abs() <= _LARGEST_HALF).all()):
-            raise ValueError(f"{name} goes beyond {_LARGEST_HALF:.0f}, or is not a number")
+    check_values(state)
     with torch.random.fork_rng(devices=[]):
         network = ScaleHyperprior(channels, latent_channels)
-    network.load_state_dict(state)
+    network.load_state_dict(dict(state))
     return network.eval()
 
 

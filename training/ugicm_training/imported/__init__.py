@@ -1,0 +1,1 @@
+"""Checkpoints of published code, as models to train and to serve."""
