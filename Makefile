@@ -6,7 +6,7 @@
 
 RUNTIME := protos codec servicekit analyzers services/encoder services/decoder services/analytics client
 DEVELOPMENT := torchvision_cpu training evaluation
-TOOLS := constriction hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout pytest-xdist ruff \
+TOOLS := constriction hypothesis import-linter mypy onnx pytest pytest-asyncio pytest-timeout pytest-xdist ruff \
 	trustme types-grpcio types-grpcio-health-checking types-grpcio-reflection types-protobuf
 
 manifests = constraints.txt $(1:%=%/pyproject.toml)
@@ -89,7 +89,8 @@ clean: ## remove .venv, caches and what the demo and the benchmark wrote
 	@echo "Installing into .venv: a minute or two"
 	@$(pip_install) hatchling editables
 	@$(pip_install) --no-build-isolation $(runtime) \
-		$(DEVELOPMENT:%=--editable ./%) --editable "./protos[generate]" $(TOOLS)
+		$(DEVELOPMENT:%=--editable ./%) --editable "./protos[generate]" \
+		--editable "./analyzers[onnx,open_clip,tflite,torchvision]" $(TOOLS)
 	@touch .venv/.runtime $@
 
 .venv/.fuzz: .venv/.development

@@ -15,7 +15,7 @@ import msgspec
 from ugicm_analyzers.errors import AnalyzerUnavailable, BadWeights
 from ugicm_analyzers.specification import Specification
 
-__all__ = ["digest", "load_state", "read_state", "version_of"]
+__all__ = ["digest", "load_state", "one_line", "read_state", "version_of"]
 
 _BYTES_AT_ONCE = 1 << 20
 
@@ -84,8 +84,9 @@ def read_state(path: Path) -> dict[str, Any]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = _first_line(error)
-        raise BadWeights(f"{path} holds no tensors ({reason}): get the file again") from error
+        raise BadWeights(
+            f"{path} holds no tensors ({one_line(error)}): get the file again"
+        ) from error
     except OSError as error:
         raise AnalyzerUnavailable(f"weights {path} cannot be read ({error.strerror})") from error
     # Training scripts keep what else they need to go on beside the network's state.
@@ -127,5 +128,6 @@ def load_state(network: Any, state: Mapping[str, Any], *, path: Path, model: str
     network.load_state_dict(state, strict=False)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def one_line(error: Exception) -> str:
+    """Return the beginning of what a library says of its failure."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from ugicm_analyzers.errors import BadWeights
-from ugicm_analyzers.weights import digest
+from ugicm_analyzers.weights import digest, one_line
 
 __all__ = ["Network", "Port", "open_network"]
 
@@ -92,8 +92,7 @@ def open_network(path: Path) -> Network:
             str(path), options, providers=["CPUExecutionProvider"]
         )
     except _UNLOADABLE as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadWeights(f"{path} holds no network ({reason}): export it again") from error
+        raise BadWeights(f"{path} holds no network ({one_line(error)}): export it again") from error
     first = session.get_inputs()[0]
     if first.type != "tensor(float)" or len(first.shape) not in (3, 4):
         raise BadWeights(

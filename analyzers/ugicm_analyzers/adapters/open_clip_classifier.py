@@ -29,7 +29,7 @@ from ugicm_analyzers.errors import (
 )
 from ugicm_analyzers.protocol import AnalyzerInfo, Pixels, Task
 from ugicm_analyzers.specification import Specification
-from ugicm_analyzers.weights import digest, version_of
+from ugicm_analyzers.weights import digest, one_line, version_of
 
 __all__ = ["OpenClipClassifier"]
 
@@ -122,13 +122,13 @@ def _open(specification: Specification) -> tuple[ModuleType, Any, Any, Any, str]
     try:
         network, _, transforms = open_clip.create_model_and_transforms(model, pretrained=weights)
     except (RuntimeError, KeyError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadWeights(f"{weights} holds no {model} ({reason}): name another file") from error
+        raise BadWeights(
+            f"{weights} holds no {model} ({one_line(error)}): name another file"
+        ) from error
     except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise AnalyzerUnavailable(
-            f"{name}: the weights {weights} of {model} cannot be fetched ({reason}): fetch them "
-            f"where there is a network, and name the file (open_clip:{model}:FILE)"
+            f"{name}: the weights {weights} of {model} cannot be fetched ({one_line(error)}): "
+            f"fetch them where there is a network, and name the file (open_clip:{model}:FILE)"
         ) from error
     network.eval()
     tokenizer = open_clip.get_tokenizer(model)

@@ -16,7 +16,7 @@ from ugicm_analyzers.labels import answerable, specified_labels, voc_labels
 from ugicm_analyzers.protocol import AnalyzerInfo, Pixels, Task
 from ugicm_analyzers.segmenting import LabelMap, Segmenter, resize_map
 from ugicm_analyzers.specification import Specification
-from ugicm_analyzers.weights import digest, version_of
+from ugicm_analyzers.weights import digest, one_line, version_of
 
 __all__ = ["TfliteSegmenter"]
 
@@ -39,8 +39,9 @@ class TfliteSegmenter(Segmenter):
             self._interpreter = Interpreter(str(path), num_threads=1)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise BadWeights(f"{path} holds no network ({reason}): get the file again") from error
+            raise BadWeights(
+                f"{path} holds no network ({one_line(error)}): get the file again"
+            ) from error
         entry = self._interpreter.get_input_details()[0]
         result = self._interpreter.get_output_details()[0]
         self._side = int(entry["shape"][1])

@@ -21,7 +21,7 @@ from ugicm_analyzers.errors import AnalyzerUnavailable, BadWeights
 from ugicm_analyzers.labels import answerable, network_labels
 from ugicm_analyzers.protocol import AnalyzerInfo, Findings, Pixels, Task
 from ugicm_analyzers.specification import Specification
-from ugicm_analyzers.weights import digest, version_of
+from ugicm_analyzers.weights import digest, one_line, version_of
 
 __all__ = ["UltralyticsDetector"]
 
@@ -127,8 +127,7 @@ def _open(specification: Specification) -> tuple[ModuleType, Any, str]:
         ValueError,
         pickle.UnpicklingError,
     ) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise BadWeights(f"{wanted} holds no network of ultralytics ({reason})") from error
+        raise BadWeights(f"{wanted} holds no network of ultralytics ({one_line(error)})") from error
     if network.task not in _TASKS:
         raise BadWeights(
             f"{wanted} holds a network for the task {network.task}; there are adapters for "
