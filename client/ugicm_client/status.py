@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -78,6 +79,15 @@ class ServiceStatus:
             if sample.partition("{")[0] == name and all(one in sample for one in wanted)
         ]
         return sum(found) if found else None
+
+    def values(self, name: str, label: str) -> list[str]:
+        """Return the values that a label has in the samples of that name."""
+        found = (
+            re.search(rf'[{{,]{label}="([^"]*)"', sample)
+            for sample in self.samples
+            if sample.partition("{")[0] == name
+        )
+        return sorted({match[1] for match in found if match is not None})
 
 
 def metrics_address(address: str) -> str:

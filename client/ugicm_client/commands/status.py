@@ -28,10 +28,6 @@ _SHOWN = (
     ("store", "ugicm_store_bytes", "B"),
     ("free", "ugicm_store_free_bytes", "B"),
     ("results", "ugicm_results_bytes", "B"),
-    ("findings", "ugicm_findings_total", ""),
-    ("missed frames", "ugicm_missed_frames_total", ""),
-    ("watch lag", "ugicm_watch_lag_seconds", "s"),
-    ("stuck analyzers", "ugicm_analyzer_stuck", ""),
     ("damaged", "ugicm_damaged_frames_total", ""),
     ("refusals", "ugicm_refusals_total", ""),
     ("memory", "process_resident_memory_bytes", "B"),
@@ -162,6 +158,7 @@ def _lines(before: ServiceStatus, now: ServiceStatus) -> Iterator[str]:
             f"  newest {camera.newest_epoch}/{camera.newest_sequence}"
             + ("" if rate is None else f"  {rate:.1f}/s")
         )
+    yield from _analyzer_lines(now)
     shown = [f"{word} {rate:.1f}" for word, rate in _rates(before, now)]
     for word, metric, unit in _SHOWN:
         value = now.total(metric)
@@ -171,6 +168,32 @@ def _lines(before: ServiceStatus, now: ServiceStatus) -> Iterator[str]:
         yield "  " + "  ".join(shown)
     elif now.state != "down":
         yield "  no metrics: see --metrics-port of the service"
+
+
+def _analyzer_lines(now: ServiceStatus) -> Iterator[str]:
+    for name in now.values("ugicm_analyzer_stuck", "analyzer"):
+
+        def of(metric: str, name: str = name, **labels: str) -> float:
+            return now.total(metric, analyzer=name, **labels) or 0.0
+
+        parts = [f"{of('ugicm_analyzed_pictures_total'):.0f} pictures"]
+        parts.append(f"{of('ugicm_findings_total'):.0f} findings")
+        for outcome in ("failed", "refused", "late"):
+            number = of("ugicm_analyzed_pictures_total", outcome=outcome)
+            if number:
+                parts.append(f"{number:.0f} {outcome}")
+        parts.append(
+            f"waiting {now.total('ugicm_queued_work', workers=f'analyzer {name}') or 0:.0f}"
+        )
+        lag = now.total("ugicm_watch_lag_seconds", analyzer=name)
+        if lag is not None:
+            parts.append(f"watch lag {lag:.1f}s")
+        missed = of("ugicm_missed_frames_total")
+        if missed:
+            parts.append(f"missed {missed:.0f}")
+        if of("ugicm_analyzer_stuck"):
+            parts.append("does not answer")
+        yield f"  analyzer {name}  " + "  ".join(parts)
 
 
 def _rates(before: ServiceStatus, now: ServiceStatus) -> Iterator[tuple[str, float]]:

@@ -1,0 +1,72 @@
+"""What is scraped from analytics, and what ``ugicm status`` makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import numpy as np
+
+from tests.analytics.analyzers import Brightness, Broken
+from tests.analytics.harness import RecordingDecoder, analyzing, decoding
+from ugicm.v1 import analytics_pb2 as pb
+
+
+async def status(server, *arguments):
+    """Return what the command prints of a server."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ugicm_client", "status", "--interval", "0.1", *arguments),
+        *("--analytics-metrics", f"127.0.0.1:{server.metrics_port}"),
+        *("--encoder", "127.0.0.1:1", "--decoder", "127.0.0.1:1"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    return output.decode().splitlines()
+
+
+async def test_status_tells_of_each_analyzer_what_it_did_and_missed(tmp_path):
+    decoder = RecordingDecoder(dict.fromkeys(range(3), np.full((4, 6, 3), 51, np.uint8)))
+    analyzers = {one.info.name: one for one in (Brightness(), Broken())}
+    port_file = tmp_path / "port"
+    results = tmp_path / "results.sqlite"
+    async with (
+        decoding(decoder) as address,
+        analyzing(
+            analyzers,
+            decoder=address,
+            results=results,
+            watch=("*",),
+            metrics_port=0,
+            port_file=port_file,
+        ) as (stub, server),
+    ):
+        where = ("--analytics", f"127.0.0.1:{port_file.read_text().strip()}")
+        (line,) = (line for line in await status(server, *where, "--json") if "analytics" in line)
+        before = json.loads(line)["metrics"]
+        for sequence in range(3):
+            decoder.store(sequence)
+        decoder.store_gap(3, 5)
+        while len((await stub.ListMissed(pb.ListMissedRequest())).missed) < 2:
+            pass
+        (line,) = (line for line in await status(server, *where, "--json") if "analytics" in line)
+        after = json.loads(line)["metrics"]
+        text = await status(server, *where)
+
+    def grown(name):
+        return after.get(name, 0) - before.get(name, 0)
+
+    assert grown('ugicm_analyzed_pictures_total{analyzer="brightness",outcome="ok"}') == 3
+    assert grown('ugicm_analyzed_pictures_total{analyzer="broken",outcome="failed"}') == 3
+    assert grown('ugicm_findings_total{analyzer="brightness"}') == 3
+    assert grown('ugicm_results_total{analyzer="brightness",outcome="stored"}') == 3
+    assert grown('ugicm_missed_frames_total{analyzer="broken",reason="gap"}') == 1
+    assert grown('ugicm_analyzer_seconds_count{analyzer="brightness"}') == grown(
+        'ugicm_analysis_batch_pictures_count{analyzer="brightness"}'
+    )
+    assert after["ugicm_results_bytes"] > 0
+    lines = {words[1]: line for line in text if (words := line.split())[:1] == ["analyzer"]}
+    assert {"brightness", "broken"} <= set(lines)
+    assert "failed" in lines["broken"]
+    assert "missed" in lines["brightness"]
+    assert any("results/s" in line for line in text)
