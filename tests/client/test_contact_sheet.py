@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.client.harness import flat
-from ugicm_client.demo.contact_sheet import Finding, draw_contact_sheet, make_row
+from ugicm_client.annotation import Finding
+from ugicm_client.demo.contact_sheet import draw_contact_sheet, make_row
 
 CAPTIONS = (("name", "size"),) * 4
 # Left edges and the upper edge of the first row's pictures, and the side that they are fitted to.

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ugicm.v1 import analytics_pb2, decoder_pb2, encoder_pb2
+from ugicm.v1 import decoder_pb2, encoder_pb2
+from ugicm_client.annotation import Finding, findings_of
 from ugicm_client.camera import CameraClient, SentFrame
-from ugicm_client.demo.contact_sheet import Finding, Row, draw_contact_sheet, make_row
+from ugicm_client.demo.contact_sheet import Row, draw_contact_sheet, make_row
 from ugicm_client.demo.processes import ServiceProcess, started
 from ugicm_client.errors import PictureError, ProcessError, ServiceError, SourceError
 from ugicm_client.files import Existing, write_atomically
@@ -189,11 +190,7 @@ async def _follow(
     _write(out / "human" / f"{name}.png", picture_bytes(human, "png"))
     _write(out / "machine" / f"{name}.png", picture_bytes(machine, "png"))
 
-    findings = [
-        Finding(found.label, found.score, _box(found.box))
-        for analyzer in analysis.results
-        for found in analyzer.detections
-    ]
+    findings = findings_of(analysis)
     result = Result(
         name=name,
         height=coded.info.height,
@@ -244,10 +241,6 @@ def _names(photos: Sequence[Path]) -> dict[Path, str]:
     """Return the photos' stems, or their whole names where stems are shared."""
     count = Counter(photo.stem for photo in photos)
     return {photo: photo.stem if count[photo.stem] == 1 else photo.name for photo in photos}
-
-
-def _box(box: analytics_pb2.Box) -> tuple[float, float, float, float]:
-    return (box.left, box.top, box.right, box.bottom)
 
 
 def _decode_seconds(statistics: decoder_pb2.DecodeStatistics) -> float:
