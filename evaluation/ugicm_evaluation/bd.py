@@ -7,7 +7,7 @@ conditions have it since 2013.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import bjontegaard
@@ -15,7 +15,7 @@ import numpy as np
 
 from ugicm_evaluation.errors import BadCurve
 
-__all__ = ["Curve", "bd_rate"]
+__all__ = ["Curve", "bd_metric", "bd_rate"]
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,36 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
     Raises:
         BadCurve: a curve has fewer than four points, or they share no range of quality.
     """
+    _check(anchor, test, anchor.quality, test.quality)
+    return _delta(bjontegaard.bd_rate, anchor, test)
+
+
+def bd_metric(anchor: Curve, test: Curve) -> float:
+    """Return how much more quality ``test`` has at the anchor's rate, in the quality's unit.
+
+    Raises:
+        BadCurve: a curve has fewer than four points, or they share no range of rate.
+    """
+    _check(anchor, test, anchor.rate, test.rate)
+    return _delta(bjontegaard.bd_psnr, anchor, test)
+
+
+def _check(
+    anchor: Curve, test: Curve, anchor_values: Sequence[float], test_values: Sequence[float]
+) -> None:
     if min(len(anchor.rate), len(test.rate)) < 4:
         raise BadCurve(
             f"a curve needs at least 4 points, got {len(anchor.rate)} and {len(test.rate)}"
         )
-    low = max(anchor.quality[0], test.quality[0])
-    high = min(anchor.quality[-1], test.quality[-1])
-    if low >= high:
+    if max(anchor_values[0], test_values[0]) >= min(anchor_values[-1], test_values[-1]):
         raise BadCurve(
-            f"curves share no range: {anchor.quality[0]:.2f} to {anchor.quality[-1]:.2f} "
-            f"and {test.quality[0]:.2f} to {test.quality[-1]:.2f}"
+            f"curves share no range: {anchor_values[0]:.2f} to {anchor_values[-1]:.2f} "
+            f"and {test_values[0]:.2f} to {test_values[-1]:.2f}"
         )
-    delta = bjontegaard.bd_rate(
+
+
+def _delta(kind: Callable[..., float], anchor: Curve, test: Curve) -> float:
+    delta = kind(
         np.array(anchor.rate),
         np.array(anchor.quality),
         np.array(test.rate),

@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 
 import click
+from ugicm_analyzers.errors import AnalyzerError
 
 from ugicm_codec.errors import CodecError
+from ugicm_evaluation.commands.bd import bd
+from ugicm_evaluation.commands.plot import plot
 from ugicm_evaluation.commands.report import report
+from ugicm_evaluation.commands.run import run
+from ugicm_evaluation.commands.tables import tables
 from ugicm_evaluation.errors import EvaluationError
 from ugicm_training.errors import TrainingError
 
@@ -19,13 +24,14 @@ def cli() -> None:
     """Measure codecs, for people and for models that look at pictures."""
 
 
-cli.add_command(report)
+for command in (run, tables, plot, bd, report):
+    cli.add_command(command)
 
 
 def main() -> None:
     """Run the command; errors are one line on stderr, and exit code 1."""
     try:
         cli(standalone_mode=True)
-    except (EvaluationError, CodecError, TrainingError, OSError) as error:
+    except (EvaluationError, AnalyzerError, CodecError, TrainingError, OSError) as error:
         click.echo(f"ugicm-evaluate: {error}", err=True)
         sys.exit(1)

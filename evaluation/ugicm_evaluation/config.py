@@ -17,6 +17,7 @@ import msgspec
 from ugicm_evaluation.errors import BadConfig
 
 __all__ = [
+    "Analyzer",
     "ClassFolders",
     "Clip",
     "Coco",
@@ -206,7 +207,24 @@ class Clip(_Judge, frozen=True, kw_only=True, tag="clip"):
     teacher: str
 
 
-JudgeConfig: TypeAlias = Clip
+class Analyzer(_Judge, frozen=True, kw_only=True, tag="analyzer"):
+    """Any analyzer that the analytics service knows, too.
+
+    Attributes:
+        analyzer: ``torchvision:MODEL[:WEIGHTS]``, ``onnx:FILE`` and so on, as the analytics
+            service takes it after ``NAME=``; or an embedded analyzer's name.
+        labels: for one that tells any labels apart.
+        least_score: what a detector finds less likely is left out.
+        shapes: of what a detector finds.
+    """
+
+    analyzer: str
+    labels: tuple[str, ...] = ()
+    least_score: View = 0.001
+    shapes: Literal["boxes", "masks"] = "boxes"
+
+
+JudgeConfig: TypeAlias = Analyzer | Clip
 
 
 class Lpips(_Table, frozen=True, kw_only=True):
@@ -298,6 +316,28 @@ def read_config(path: Path) -> RunConfig:
 
     try:
         content = tomllib.loads(path.read_text())
-        return msgspec.convert(content, RunConfig, dec_hook=to_path)
+        config = msgspec.convert(content, RunConfig, dec_hook=to_path)
     except (OSError, ValueError) as error:
         raise BadConfig(f"{path}: {error}") from error
+    return msgspec.structs.replace(
+        config,
+        codecs=tuple(
+            msgspec.structs.replace(one, model=_beside(one.model, folder))
+            if isinstance(one, Model)
+            else one
+            for one in config.codecs
+        ),
+        judges=tuple(
+            msgspec.structs.replace(one, analyzer=_beside(one.analyzer, folder))
+            if isinstance(one, Analyzer)
+            else msgspec.structs.replace(one, teacher=_beside(one.teacher, folder))
+            for one in config.judges
+        ),
+    )
+
+
+def _beside(text: str, folder: Path) -> str:
+    """Return a specification whose last part, if it is a file there, is named in full."""
+    before, colon, last = text.rpartition(":")
+    path = folder / Path(last).expanduser()
+    return f"{before}{colon}{path}" if last and path.exists() else text

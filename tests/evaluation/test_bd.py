@@ -3,7 +3,7 @@ import pytest
 from tests.evaluation.shared_data import SHARED_DATA, needs_shared_data
 from ugicm_evaluation.bd import Curve, bd_rate
 from ugicm_evaluation.errors import BadCurve
-from ugicm_evaluation.report.published import published_curves
+from ugicm_evaluation.published import published_curves
 
 CURVE = Curve.of([0.1, 0.2, 0.4, 0.8, 1.2], [26.0, 28.5, 31.0, 34.0, 36.0])
 

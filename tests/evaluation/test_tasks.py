@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from ugicm_evaluation.config import Coco
 from ugicm_evaluation.tasks.classification import Classification
 from ugicm_evaluation.tasks.detection import Detection
 from ugicm_evaluation.tasks.segmentation import Segmentation
@@ -37,7 +38,7 @@ def coco(tmp_path):
         "categories": [{"id": 1}],
     }
     (tmp_path / "instances.json").write_text(json.dumps(table))
-    return tmp_path
+    return Coco(name="coco", images=tmp_path / "images", annotations=tmp_path / "instances.json")
 
 
 def person(x, score):

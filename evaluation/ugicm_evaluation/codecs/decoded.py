@@ -29,8 +29,8 @@ class DecodedPictures:
     ``picture`` is a sample's key, with or without its suffix; ``file`` is relative to the table.
 
     Attributes:
-        qualities: that the table names, ascending.
-        views: that the table names, ascending.
+        settings: qualities that the table names, ascending, and the views of each.
+        identity: of the table.
     """
 
     def __init__(self, table: Path, *, name: str) -> None:
@@ -50,8 +50,12 @@ class DecodedPictures:
             raise BadCodec(f"{table} cannot be read: {error}") from error
         if not self._rows:
             raise BadCodec(f"{table} holds no rows")
-        self.qualities = tuple(sorted({quality for _, quality, _ in self._rows}))
-        self.views = tuple(sorted({view for _, _, view in self._rows}))
+        named = sorted({(quality, view) for _, quality, view in self._rows})
+        self.settings: dict[int, tuple[float, ...]] = {
+            quality: tuple(view for other, view in named if other == quality)
+            for quality, _ in named
+        }
+        self.identity = hashlib.sha256(table.read_bytes()).hexdigest()
 
     def outcome(self, key: str, quality: int, views: Sequence[float]) -> Outcome:
         rows = [self._row(key, quality, view) for view in views]

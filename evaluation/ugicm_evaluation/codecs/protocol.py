@@ -63,6 +63,9 @@ class FinishedCodec(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def identity(self) -> str: ...
+
     def outcome(self, key: str, quality: int, views: Sequence[float]) -> Outcome:
         """Return what was made of the picture that a dataset calls by this key.
 

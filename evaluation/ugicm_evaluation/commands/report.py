@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 import click
 
 from ugicm_evaluation.codecs.model import ModelCodec
+from ugicm_evaluation.commands.options import CACHE, PROCESSES
 from ugicm_evaluation.judges.clip_space import weights_file
 from ugicm_evaluation.report.build import make_report
 from ugicm_evaluation.report.document import insert, to_json
@@ -77,18 +78,12 @@ class _Qualities(click.ParamType[tuple[int, ...]]):
     metavar="N",
     help="Take each Nth picture only.",
 )
-@click.option("--processes", type=click.IntRange(1), default=2, show_default=True)
+@PROCESSES
 @click.option(
     "--draws", type=click.IntRange(100), default=2000, show_default=True, help="Of the bootstrap."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".ugicm-evaluation"),
-    show_default=True,
-    help="Keeps what was measured: a killed run goes on, and a second one is quick.",
-)
+@CACHE
 def report(
     model: str,
     baseline: str | None,

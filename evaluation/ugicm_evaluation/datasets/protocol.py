@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from ugicm_evaluation.errors import BadPicture
 
 __all__ = [
+    "VOID",
     "AnnotatedDataset",
     "ClassifiedDataset",
     "Dataset",
@@ -27,6 +28,9 @@ __all__ = [
 
 # (H, W, 3), RGB.
 Picture = NDArray[np.uint8]
+
+# In a label map, a pixel that is not to be counted.
+VOID = 255
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class LabelMapDataset(Dataset, Protocol):
     def labels(self) -> Sequence[str]: ...
 
     def label_map(self, key: str) -> NDArray[np.uint8]:
-        """Return ``(H, W)``; 255 where a pixel is not to be counted.
+        """Return ``(H, W)``; ``VOID`` where a pixel is not to be counted.
 
         Raises:
             BadPicture: the map is missing, or is none.

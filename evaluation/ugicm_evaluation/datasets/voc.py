@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
 
-from ugicm_evaluation.datasets.protocol import Sample
+from ugicm_evaluation.datasets.protocol import VOID, Sample
 from ugicm_evaluation.errors import BadDataset, BadPicture
 
 __all__ = ["VOC_LABELS", "VOC_NAMES_OF_COCO", "VocLabelMaps", "VocObjects"]
@@ -34,8 +34,6 @@ VOC_NAMES_OF_COCO: Mapping[str, str] = {
     "potted plant": "pottedplant",
     "tv": "tvmonitor",
 }
-
-_VOID = 255
 
 
 class VocObjects:
@@ -128,9 +126,9 @@ class VocLabelMaps:
                 labels = np.array(image)
         except (OSError, SyntaxError, ValueError) as error:
             raise BadPicture(f"{path.name} holds no label map: {error}") from error
-        if labels.ndim != 2 or np.any((labels >= len(VOC_LABELS)) & (labels != _VOID)):
+        if labels.ndim != 2 or np.any((labels >= len(VOC_LABELS)) & (labels != VOID)):
             raise BadPicture(
-                f"{path.name}: labels are 0 to {len(VOC_LABELS) - 1}, or {_VOID} for none"
+                f"{path.name}: labels are 0 to {len(VOC_LABELS) - 1}, or {VOID} for none"
             )
         return labels.astype(np.uint8)
 

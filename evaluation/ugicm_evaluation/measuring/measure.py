@@ -98,13 +98,14 @@ class Measurer:
     Attributes:
         codecs: by the keys that codings use.
         judges: by the keys that jobs use.
+        fidelity: by the keys that jobs use.
     """
 
     def __init__(self, cast: Cast) -> None:
         """Load everything; raises what the adapters raise."""
         self.codecs = {key: load() for key, load in cast.codecs.items()}
         self.judges = {key: load() for key, load in cast.judges.items()}
-        self._fidelity = {key: load() for key, load in cast.fidelity.items()}
+        self.fidelity = {key: load() for key, load in cast.fidelity.items()}
         self._cache = Cache(cast.cache)
         self._versions = dict(cast.versions)
 
@@ -125,7 +126,7 @@ class Measurer:
             original = read_picture(job.sample.path, longest_side=job.longest_side)
         look = _Look(
             {key: self.judges[key] for key in job.judges},
-            {key: self._fidelity[key] for key in job.fidelity},
+            {key: self.fidelity[key] for key in job.fidelity},
         )
         source = [sha256, list(original.shape), self._versions]
         coded: dict[Coding, Coded] = {}

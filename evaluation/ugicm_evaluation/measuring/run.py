@@ -21,10 +21,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from ugicm_analyzers.errors import AnalyzerError
 
 from ugicm_codec.errors import CodecError
 from ugicm_codec.memory import keep_freed_memory
-from ugicm_evaluation.errors import BadPicture, WorkerLost
+from ugicm_evaluation.errors import EvaluationError, WorkerLost
 from ugicm_evaluation.measuring.measure import Measured, Measurer
 from ugicm_evaluation.measuring.plan import Cast, Job
 
@@ -108,5 +109,13 @@ def _measure(job: Job) -> Measured | Skipped:
     assert _measurer is not None
     try:
         return _measurer.measure(job)
-    except (BadPicture, CodecError) as error:
-        return Skipped(job.dataset, job.sample.key, str(error))
+    # The outermost layer of its process, and one picture is not worth a night's run. What is wrong
+    # with all pictures leaves none, which is an error.
+    except Exception as error:  # noqa: BLE001
+        return Skipped(job.dataset, job.sample.key, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, EvaluationError | CodecError | AnalyzerError):
+        return str(error)
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from ugicm_evaluation.bootstrap import draw_pictures
 from ugicm_evaluation.errors import NothingMeasured
 from ugicm_evaluation.measuring.cache import Cache
 from ugicm_evaluation.measuring.measure import ORIGINAL, Measured, answer_name
 from ugicm_evaluation.measuring.plan import Coding
 from ugicm_evaluation.measuring.run import each
-from ugicm_evaluation.tasks.protocol import Answers, Scores, Task
+from ugicm_evaluation.tasks.protocol import Answers, MeanTask, Scores, Task
 
-__all__ = ["Seen", "score"]
+__all__ = ["Scored", "Seen", "score"]
 
 # One view of one coding; None stands for the uncompressed picture.
 Seen: TypeAlias = tuple[Coding, float] | None
@@ -35,6 +37,19 @@ class _Scoring:
     seed: int
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A task's scores.
+
+    Attributes:
+        draws: ``(metrics, D)``, of each draw of pictures.
+        pictures: ``(metrics, pictures)``, of each picture; empty where a single one has none.
+    """
+
+    draws: Scores
+    pictures: Scores
+
+
 def score(
     executor: Executor,
     dataset: str,
@@ -43,7 +58,7 @@ def score(
     *,
     draws: int,
     seed: int,
-) -> list[dict[Seen, Scores]]:
+) -> list[dict[Seen, Scored]]:
     """Return for each task its scores of everything that was seen, the originals first.
 
     Args:
@@ -79,16 +94,20 @@ def score(
     ]
 
 
-def _score(scoring: _Scoring) -> Scores:
+def _score(scoring: _Scoring) -> Scored:
     judge = scoring.task.judge
     view = ORIGINAL if scoring.seen is None else scoring.seen[1]
     draws = draw_pictures(len(scoring.keys), draws=scoring.draws, seed=scoring.seed)
-    return scoring.task.score(
+    given = (
         scoring.keys,
         _answers(scoring.entries, answer_name(judge, view)),
         _answers(scoring.originals, answer_name(judge, ORIGINAL)),
-        draws,
     )
+    if isinstance(scoring.task, MeanTask):
+        each_picture = scoring.task.pictures(*given)
+    else:
+        each_picture = np.zeros((0, len(scoring.keys)))
+    return Scored(scoring.task.score(*given, draws), each_picture)
 
 
 def _answers(entries: Sequence[Path], name: str) -> Answers:

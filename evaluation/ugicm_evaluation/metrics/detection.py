@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy import sparse
+
+from ugicm_evaluation.metrics.instances import boxes_of, masks_of
 
 __all__ = [
     "Matches",
@@ -62,32 +65,28 @@ class Matches:
     objects: NDArray[np.int64]
 
 
-def truth_from_detections(
-    answers: Mapping[int, NDArray[np.float32]], *, least_score: float
-) -> COCO:
+def truth_from_detections(answers: Mapping[int, NDArray[Any]], *, least_score: float) -> COCO:
     """Return a detector's own confident detections as if they were annotations.
 
     Args:
-        answers: rows of ``judges.detections`` of each image id.
+        answers: rows of x1, y1, x2, y2, score, category, or instances, of each image id.
         least_score: what scores less is left out.
     """
-    annotations: list[dict[str, Any]] = []
-    for image_id, rows in answers.items():
-        for x1, y1, x2, y2, score, category in rows.tolist():
-            if score >= least_score:
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": image_id,
-                        "category_id": int(category),
-                        "bbox": [x1, y1, x2 - x1, y2 - y1],
-                        "area": (x2 - x1) * (y2 - y1),
-                        "iscrowd": 0,
-                    }
-                )
+    annotations = [
+        {**one, "id": number, "iscrowd": 0}
+        for number, one in enumerate(
+            (
+                one
+                for image_id, found in answers.items()
+                for one in _as_annotations(image_id, found)
+                if one["score"] >= least_score
+            ),
+            1,
+        )
+    ]
     truth = COCO()
     truth.dataset = {
-        "images": [{"id": image_id} for image_id in answers],
+        "images": _images(answers, {}),
         "annotations": annotations,
         "categories": [
             {"id": number} for number in sorted({a["category_id"] for a in annotations})
@@ -100,21 +99,23 @@ def truth_from_detections(
 
 def match(
     truth: COCO,
-    answers: Mapping[int, NDArray[np.float32]],
+    answers: Mapping[int, NDArray[Any]],
     *,
     thresholds: Sequence[float],
+    overlap: Overlap = Overlap.BOXES,
 ) -> list[Matches]:
     """Match detections with objects, for each category that has any of either.
 
     Args:
         truth: the objects.
-        answers: rows of ``judges.detections`` of each image id; the order of the keys is that of
-            the pictures.
-        thresholds: of the intersection over union from which a box is found.
+        answers: rows of x1, y1, x2, y2, score, category, or instances, of each image id; the order
+            of the keys is that of the pictures.
+        thresholds: of the intersection over union from which an object is found.
+        overlap: of what; masks need instances.
     """
     positions = {image_id: position for position, image_id in enumerate(answers)}
     categories: dict[int, list[dict[str, Any]]] = {}
-    for found in _evaluate(truth, answers, thresholds):
+    for found in _evaluate(truth, answers, thresholds, overlap):
         categories.setdefault(found["category_id"], []).append(found)
     return [_gather(found, positions, thresholds) for _, found in sorted(categories.items())]
 
@@ -197,33 +198,67 @@ def mean_average_precision(
     return mean
 
 
-def _evaluate(
-    truth: COCO, answers: Mapping[int, NDArray[np.float32]], thresholds: Sequence[float]
-) -> list[dict[str, Any]]:
-    rows = [
-        [image_id, row[0], row[1], row[2] - row[0], row[3] - row[1], row[4], row[5]]
-        for image_id, found in answers.items()
-        for row in found.astype(np.float64)
+def _as_annotations(image_id: int, found: NDArray[Any]) -> list[dict[str, Any]]:
+    annotations: list[dict[str, Any]] = [
+        {
+            "image_id": image_id,
+            "category_id": int(category),
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
+            "score": score,
+        }
+        for x1, y1, x2, y2, score, category in boxes_of(found).tolist()
     ]
+    if found.dtype.names is not None:
+        for one, mask in zip(annotations, masks_of(found), strict=True):
+            one["segmentation"], one["area"] = mask, float(coco_masks.area(mask))
+    return annotations
+
+
+def _images(
+    answers: Mapping[int, NDArray[Any]], known: Mapping[int, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return COCO's entries of pictures, with the size, which masks need, where it is known."""
+    images = []
+    for image_id, found in answers.items():
+        size = {}
+        if found.dtype.names is not None and len(found):
+            size = dict(zip(("height", "width"), found["size"][0].tolist(), strict=True))
+        images.append({**known.get(image_id, {}), **size, "id": image_id})
+    return images
+
+
+def _evaluate(
+    truth: COCO,
+    answers: Mapping[int, NDArray[Any]],
+    thresholds: Sequence[float],
+    overlap: Overlap,
+) -> list[dict[str, Any]]:
+    found = COCO()
+    found.dataset = {
+        "images": _images(answers, truth.imgs),
+        "categories": truth.dataset["categories"],
+        "annotations": [
+            {**one, "id": number, "iscrowd": 0}
+            for number, one in enumerate(
+                (one for image, rows in answers.items() for one in _as_annotations(image, rows)), 1
+            )
+        ],
+    }
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress
-        found = truth.loadRes(np.array(rows).reshape(-1, 7)) if rows else _nothing(truth)
-        evaluation = COCOeval(truth, found, "bbox")
+        found.createIndex()
+        evaluation = COCOeval(truth, found, overlap.value)
         evaluation.params.imgIds = list(answers)
         # pycocotools knows the truth's categories alone: what is found of others is wrong, too.
-        evaluation.params.catIds = sorted({*truth.getCatIds(), *(int(row[6]) for row in rows)})
+        evaluation.params.catIds = sorted(
+            {*truth.getCatIds(), *(one["category_id"] for one in found.dataset["annotations"])}
+        )
         evaluation.params.iouThrs = np.asarray(thresholds)
         evaluation.params.areaRng = [[0, 1e10]]
         evaluation.params.areaRngLbl = ["all"]
         evaluation.params.maxDets = [100]
         evaluation.evaluate()
     return [one for one in evaluation.evalImgs if one is not None]
-
-
-def _nothing(truth: COCO) -> COCO:
-    nothing = COCO()
-    nothing.dataset = {**truth.dataset, "annotations": []}
-    nothing.createIndex()
-    return nothing
 
 
 def _gather(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import platform
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -17,6 +16,7 @@ from ugicm_evaluation.judges.clip_space import ClipSpace
 from ugicm_evaluation.measuring.measure import Measured, Measurer
 from ugicm_evaluation.measuring.plan import Cast
 from ugicm_evaluation.measuring.run import Skipped, measure_all, workers
+from ugicm_evaluation.measuring.versions import library_versions
 from ugicm_evaluation.metrics.fidelity import open_fidelity
 from ugicm_evaluation.report.judging import judge_dataset
 from ugicm_evaluation.report.plan import Plan, Wanted, make_plan
@@ -27,20 +27,6 @@ __all__ = ["make_report"]
 
 # A training record's longer lists are its curves.
 _SHOWN = 8
-
-# Libraries that decide bytes, pixels or answers.
-_LIBRARIES = (
-    "ai-edge-litert",
-    "numpy",
-    "onnxruntime",
-    "opencv-python-headless",
-    "pillow",
-    "pycocotools",
-    "torch",
-    "torchvision",
-    "ugicm-codec",
-    "ugicm-evaluation",
-)
 
 
 def make_report(
@@ -68,7 +54,7 @@ def make_report(
         CodecError: a model cannot be used.
     """
     plan = make_plan(wanted)
-    versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
+    versions = library_versions()
     cast = Cast(plan.codecs, plan.judges, {"psnr": partial(open_fidelity, "psnr")}, cache, versions)
     # Here first, where what cannot be loaded is one clear error.
     judges = Measurer(cast).judges

@@ -40,7 +40,7 @@ def judge_dataset(
                 dataset,
                 task.judge,
                 metric,
-                {seen: scores[index] for seen, scores in mine.items()},
+                {seen: scores.draws[index] for seen, scores in mine.items()},
                 measured,
             )
             for index, metric in enumerate(task.metrics)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 from ugicm_evaluation.bootstrap import Estimate
+from ugicm_evaluation.markdown import table
 from ugicm_evaluation.report.claims import claims
 from ugicm_evaluation.report.results import BdRate, Judged, ModelFacts, RateDistortion, Report
 from ugicm_evaluation.tasks.protocol import Role
@@ -36,20 +37,6 @@ def page(report: Report, pictures: Sequence[tuple[str, PurePath]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
-    """Return a table whose first ``words`` columns are text; numbers stand to the right.
-
-    Columns without a single entry are left out: those of the baseline where there is none.
-    """
-    body = list(rows)
-    kept = [
-        column for column in range(len(head)) if column < words or any(row[column] for row in body)
-    ]
-    marks = ["---" if column < words else "---:" for column in range(len(head))]
-    lines = ([row[column] for column in kept] for row in (head, marks, *body))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _interval(found: Estimate | None, digits: int) -> str:
     if found is None:
         return ""
@@ -76,7 +63,7 @@ def _facts(report: Report) -> str:
         row("latents id", (f"`{model.latents_id}`" for model in models)),
         row("SHA-256", (f"`{model.sha256[:16]}...`" for model in models)),
     ]
-    text = _table(["", *names], rows, words=len(models) + 1)
+    text = table(["", *names], rows, words=len(models) + 1)
     if report.baseline is not None:
         text += (
             "\n\nThe baseline is the same backbone trained in the same way without UG-ICM; it "
@@ -92,7 +79,7 @@ def _backbone(model: ModelFacts) -> str:
 def _claims(report: Report) -> str:
     rows = [[claim.text, claim.found, claim.verdict.value] for claim in claims(report)]
     return (
-        _table(["asked", "found, with the 95 % interval", ""], rows, words=3)
+        table(["asked", "found, with the 95 % interval", ""], rows, words=3)
         + f"\n\nIntervals are from a paired bootstrap over pictures ({report.draws:,} draws, seed "
         f"{report.seed}): both figures of a difference are computed for the same draws. "
         "Differences whose interval holds 0 are not told from chance, and of many comparisons one "
@@ -107,7 +94,7 @@ def _rate_distortion(found: RateDistortion) -> list[str]:
             "with chroma at half resolution, and interpolated at each stream's bytes where they "
             "can code a picture so small. Gains are of the human view, in dB."
         ),
-        _table(
+        table(
             [
                 "quality",
                 "bits per pixel",
@@ -132,7 +119,7 @@ def _rate_distortion(found: RateDistortion) -> list[str]:
                 for row in found.at_equal_bytes
             ),
         ),
-        _table(
+        table(
             ["bits per pixel", "streams", "over JPEG", "smallest", "over WebP"],
             (
                 [
@@ -149,7 +136,7 @@ def _rate_distortion(found: RateDistortion) -> list[str]:
             "BD-rate: how many per cent more bytes a codec needs for the PSNR of another "
             "(piecewise cubic); less than 0 is better."
         ),
-        _table(
+        table(
             ["", "of the mean curves", "mean over pictures", "pictures"],
             (
                 [
@@ -209,7 +196,7 @@ def _judged(report: Report) -> list[str]:
                 f"**{dataset}**: {facts.pictures} pictures{reduced}; qualities (bits per pixel): "
                 f"{rates}."
             ),
-            _table(
+            table(
                 [
                     "judge",
                     "metric",
@@ -269,7 +256,7 @@ def _sweep(judged: Sequence[Judged]) -> str:
             for row in one.views
         ]
         rows.append([one.judge, _what(one), *cells])
-    return _table(head, rows, words=2)
+    return table(head, rows, words=2)
 
 
 def _by_quality(judged: Sequence[Judged]) -> str:
@@ -300,7 +287,7 @@ def _by_quality(judged: Sequence[Judged]) -> str:
             for row in one.rows
             if row.quality is not None
         ]
-    return _table(head, rows, words=2)
+    return table(head, rows, words=2)
 
 
 def _training(report: Report) -> str:
@@ -321,7 +308,7 @@ def _provenance(report: Report) -> str:
     rows = [[name, f"`{model.sha256}`"] for name, model in models if model is not None]
     rows += [[f"{facts.name} ({facts.pictures})", f"`{facts.sha256}`"] for facts in report.datasets]
     rows += [[judge, f"`{sha256}`"] for judge, sha256 in report.judges.items()]
-    lines.append(_table(["", "SHA-256"], rows, words=2))
+    lines.append(table(["", "SHA-256"], rows, words=2))
     lines.append("")
     if report.teacher is not None:
         lines += [f"Similarity in CLIP space is judged by: {report.teacher}.", ""]

@@ -10,9 +10,10 @@ from pathlib import Path
 from ugicm_evaluation.codecs.classical import JPEG, WEBP, PillowCodec
 from ugicm_evaluation.codecs.model import ModelCodec
 from ugicm_evaluation.codecs.protocol import PictureCodec
-from ugicm_evaluation.datasets.coco import CocoFolder
+from ugicm_evaluation.config import Coco
 from ugicm_evaluation.datasets.folder import PictureFolder
 from ugicm_evaluation.datasets.imagenet import LabelledFolder
+from ugicm_evaluation.datasets.opening import open_dataset
 from ugicm_evaluation.datasets.protocol import Dataset
 from ugicm_evaluation.errors import BadDataset
 from ugicm_evaluation.judges.classifiers import TorchvisionClassifier
@@ -135,14 +136,15 @@ def make_plan(wanted: Wanted) -> Plan:
         add(labelled, _judged_codings(wanted), [*looking, *similarity])
     if (wanted.data / "coco").is_dir():
         folder = wanted.data / "coco"
+        objects = Coco(name="coco", images=folder / "images", annotations=folder / "instances.json")
         looking = []
         if invite("yolox_nano", "yolox_nano.onnx", Yolox):
-            looking.append(Detection("yolox_nano", folder, Yolox.confident))
+            looking.append(Detection("yolox_nano", objects, Yolox.confident))
         if invite("fastestdet", "FastestDet.onnx", FastestDet):
-            looking.append(Detection("fastestdet", folder, FastestDet.confident))
+            looking.append(Detection("fastestdet", objects, FastestDet.confident))
         if invite("deeplabv3", "deeplabv3_mnv2_pascal_quant.tflite", DeepLab):
             looking.append(Segmentation("deeplabv3", DeepLab.classes))
-        add(CocoFolder(folder), _judged_codings(wanted), [*looking, *similarity])
+        add(open_dataset(objects), _judged_codings(wanted), [*looking, *similarity])
     left_out += [
         f"{what}: the data folder has no {folder}/"
         for folder, what in (

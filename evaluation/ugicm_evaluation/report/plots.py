@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ugicm_evaluation.drawing import finish, grid, png
 from ugicm_evaluation.report.results import Judged, RateDistortion
 
 __all__ = ["judges_plot", "rate_distortion_plot", "views_plot"]
@@ -22,7 +21,6 @@ _COLOURS = {
     "WebP": "#CC79A7",
 }
 _MARKERS = {"human": "o", "machine": "s", "baseline": "^", "JPEG": "", "WebP": ""}
-_DOTS_PER_INCH = 120
 
 
 def rate_distortion_plot(found: RateDistortion) -> bytes:
@@ -42,14 +40,14 @@ def rate_distortion_plot(found: RateDistortion) -> bytes:
     axes.set_xlabel("bits per pixel, of whole files")
     axes.set_ylabel("PSNR in dB")
     axes.set_title(f"{found.dataset}: mean over pictures")
-    _finish(axes)
-    return _png(figure)
+    finish(axes)
+    return png(figure)
 
 
 def judges_plot(judged: Sequence[Judged]) -> bytes:
     """Return a PNG of each judge's leading metric against bits per pixel."""
-    figure, grid = _grid(len(judged))
-    for axes, one in zip(grid, judged, strict=True):
+    figure, places = grid(len(judged))
+    for axes, one in zip(places, judged, strict=True):
         rows = [row for row in one.rows if row.quality is not None]
         rates = [row.bits_per_pixel for row in rows]
         curves: dict[str, list[float]] = {
@@ -65,14 +63,14 @@ def judges_plot(judged: Sequence[Judged]) -> bytes:
             )
         _title(axes, one)
         axes.set_xlabel("bits per pixel")
-        _finish(axes)
-    return _png(figure)
+        finish(axes)
+    return png(figure)
 
 
 def views_plot(judged: Sequence[Judged]) -> bytes:
     """Return a PNG of what each metric gains along the view, with 95 % intervals."""
-    figure, grid = _grid(len(judged))
-    for axes, one in zip(grid, judged, strict=True):
+    figure, places = grid(len(judged))
+    for axes, one in zip(places, judged, strict=True):
         views = [row.view for row in one.views]
         gains = [row.over_human for row in one.views]
         values = [gain.value for gain in gains]
@@ -89,31 +87,9 @@ def views_plot(judged: Sequence[Judged]) -> bytes:
         _title(axes, one)
         axes.set_xlabel("view: 0 human, 1 machine")
         axes.grid(alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def _title(axes: Axes, judged: Judged) -> None:
     unit = f", {judged.unit}" if judged.unit else ""
     axes.set_title(f"{judged.judge} ({judged.dataset})\n{judged.metric}{unit}", fontsize=9)
-
-
-def _grid(count: int) -> tuple[Figure, list[Axes]]:
-    columns = min(count, 3)
-    rows = math.ceil(count / columns)
-    figure = Figure(figsize=(3.6 * columns, 3.1 * rows), layout="constrained", facecolor="white")
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in grid[count:]:
-        axes.set_axis_off()
-    return figure, grid[:count]
-
-
-def _finish(axes: Axes) -> None:
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-
-
-def _png(figure: Figure) -> bytes:
-    file = io.BytesIO()
-    # Without matplotlib's own version in it, the same figures give the same file.
-    figure.savefig(file, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    return file.getvalue()

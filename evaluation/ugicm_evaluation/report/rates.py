@@ -13,7 +13,7 @@ from ugicm_evaluation.bootstrap import Estimate, draw_pictures, estimate
 from ugicm_evaluation.errors import BadCurve
 from ugicm_evaluation.measuring.measure import Coded, Measured
 from ugicm_evaluation.measuring.plan import Coding
-from ugicm_evaluation.report.published import published_curves
+from ugicm_evaluation.published import published_curves
 from ugicm_evaluation.report.results import (
     AtEqualBytes,
     BdRate,

@@ -18,31 +18,41 @@ class Classification:
     """Score a classifier that answers with the logarithms of probabilities.
 
     Attributes:
-        classes: the true class of each picture's key.
+        classes: the true class of each picture's key; None where they are not known.
     """
 
     judge: str
-    classes: Mapping[str, int] = field(hash=False)
-    metrics = (
-        Metric("agreement", "%", Role.LEADING),
-        Metric("top-1", "%", Role.ASKED),
-        Metric("top-5", "%"),
-        Metric("probability of the true class", "%"),
-        Metric("KL divergence from the original's answer", "nats", better=Better.LOWER),
-    )
+    classes: Mapping[str, int] | None = field(hash=False)
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        accuracy = (
+            Metric("top-1", "%", Role.ASKED),
+            Metric("top-5", "%"),
+            Metric("probability of the true class", "%"),
+        )
+        return (
+            Metric("agreement", "%", Role.LEADING),
+            *(accuracy if self.classes is not None else ()),
+            Metric("KL divergence from the original's answer", "nats", better=Better.LOWER),
+        )
 
     def score(
         self, keys: Sequence[str], answers: Answers, originals: Answers, draws: Draws
     ) -> Scores:
+        scores: Scores = self.pictures(keys, answers, originals) @ draws.T / len(keys)
+        return scores
+
+    def pictures(self, keys: Sequence[str], answers: Answers, originals: Answers) -> Scores:
         found = np.stack(answers).astype(np.float64)
         original = np.stack(originals).astype(np.float64)
-        classes = np.array([self.classes[key] for key in keys])
-        per_picture = [
-            100.0 * classification.agreement(found, original),
-            100.0 * classification.correct(found, classes, within=1),
-            100.0 * classification.correct(found, classes, within=5),
-            100.0 * classification.true_class_probability(found, classes),
-            classification.divergence(found, original),
-        ]
-        scores: Scores = np.stack(per_picture) @ draws.T / len(keys)
-        return scores
+        per_picture = [100.0 * classification.agreement(found, original)]
+        if self.classes is not None:
+            classes = np.array([self.classes[key] for key in keys])
+            per_picture += [
+                100.0 * classification.correct(found, classes, within=1),
+                100.0 * classification.correct(found, classes, within=5),
+                100.0 * classification.true_class_probability(found, classes),
+            ]
+        per_picture.append(classification.divergence(found, original))
+        return np.stack(per_picture)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answers", "Better", "Draws", "Metric", "Role", "Scores", "Task"]
+__all__ = ["Answers", "Better", "Draws", "MeanTask", "Metric", "Role", "Scores", "Task"]
 
 # A judge's arrays, one for each picture.
 Answers = Sequence[NDArray[Any]]
@@ -74,4 +74,13 @@ class Task(Protocol):
             originals: to the uncompressed ones.
             draws: of the pictures.
         """
+        ...
+
+
+@runtime_checkable
+class MeanTask(Task, Protocol):
+    """A task whose metrics are means over pictures."""
+
+    def pictures(self, keys: Sequence[str], answers: Answers, originals: Answers) -> Scores:
+        """Return ``(metrics, pictures)``, every metric of every picture."""
         ...

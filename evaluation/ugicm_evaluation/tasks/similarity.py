@@ -22,8 +22,12 @@ class Similarity:
     def score(
         self, keys: Sequence[str], answers: Answers, originals: Answers, draws: Draws
     ) -> Scores:
-        found, original = (np.stack(each).astype(np.float64) for each in (answers, originals))
+        scores: Scores = self.pictures(keys, answers, originals) @ draws.T / len(keys)
+        return scores
+
+    def pictures(self, keys: Sequence[str], answers: Answers, originals: Answers) -> Scores:
+        found, original = (np.stack(one).astype(np.float64) for one in (answers, originals))
         lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(original, axis=1)
         cosines = (found * original).sum(1) / np.maximum(lengths, np.finfo(np.float64).tiny)
-        scores: Scores = (draws @ cosines / len(keys))[None]
-        return scores
+        each: Scores = cosines[None]
+        return each

@@ -1,0 +1,1 @@
+"""Runs of any data sets, codecs, metrics and judges: making, keeping and showing them."""
