@@ -90,14 +90,14 @@ class MlicppConfig(BackboneConfig):
 
     @classmethod
     def small(cls) -> MlicppConfig:
-        """Return the small variant, for laptops and tests: six narrow slices."""
+        """Return the small variant, for laptops and tests: four narrow slices."""
         return cls(
-            channels=64,
-            latent_channels=96,
-            slices=6,
+            channels=48,
+            latent_channels=64,
+            slices=4,
             view_features=256,
             view_octaves=4,
-            entry_channels=96,
+            entry_channels=64,
             channel_widths=(64, 48),
             parameter_widths=(128, 96, 64),
             residual_widths=(64, 48),
