@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
-from ugicm_analyzers.errors import UnknownAnalyzer
+from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification, UnknownAnalyzer
 from ugicm_analyzers.registry import ANALYZERS, load_analyzers
 
 from ugicm_analytics.settings import AnalyticsSettings
@@ -26,3 +28,28 @@ def test_an_unknown_name_is_answered_by_those_that_exist():
 
 def test_the_default_settings_name_analyzers_that_exist():
     assert set(AnalyticsSettings().analyzers) <= set(ANALYZERS)
+
+
+def test_two_analyzers_share_no_name(tmp_path):
+    with pytest.raises(BadSpecification, match="two analyzers are called 'faces'"):
+        load_analyzers(["faces", "faces=torchvision:resnet18:w.pth"])
+    assert list(load_analyzers(["faces", "faces"])) == ["faces"]
+
+
+@pytest.mark.parametrize(
+    ("module", "word"),
+    [
+        ("onnxruntime", "onnx:w.onnx"),
+        ("open_clip", "open_clip:ViT-B-32:openai"),
+        ("ai_edge_litert", "tflite:w.tflite"),
+        ("torchvision", "torchvision:resnet18"),
+        ("ultralytics", "ultralytics:w.pt"),
+    ],
+)
+def test_a_missing_package_is_answered_by_what_to_install(monkeypatch, module, word):
+    monkeypatch.setitem(sys.modules, module, None)
+    for name in [one for one in sys.modules if one.startswith("ugicm_analyzers.adapters.")]:
+        monkeypatch.delitem(sys.modules, name)
+    extra = word.partition(":")[0]
+    with pytest.raises(AnalyzerUnavailable, match=rf"pip install 'ugicm-analyzers\[{extra}\]'"):
+        load_analyzers([f"a={word}"])
