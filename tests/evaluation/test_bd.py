@@ -1,7 +1,7 @@
 import pytest
 
 from tests.evaluation.shared_data import SHARED_DATA, needs_shared_data
-from ugicm_evaluation.bd import Curve, bd_rate
+from ugicm_evaluation.bd import Curve, bd_metric, bd_rate
 from ugicm_evaluation.errors import BadCurve
 from ugicm_evaluation.published import published_curves
 
@@ -25,6 +25,17 @@ def test_published_curves_have_their_published_distance_to_vtm(codec, published)
 @pytest.mark.parametrize("factor", [0.5, 1.0, 1.25, 3.0])
 def test_a_curve_at_a_multiple_of_the_rate_is_that_much_worse(factor):
     assert bd_rate(CURVE, scaled(CURVE, factor)) == pytest.approx(100 * (factor - 1), abs=1e-9)
+
+
+@pytest.mark.parametrize("gain", [-2.0, 0.0, 0.75])
+def test_a_curve_that_much_higher_is_that_much_better(gain):
+    higher = Curve.of(CURVE.rate, [quality + gain for quality in CURVE.quality])
+    assert bd_metric(CURVE, higher) == pytest.approx(gain, abs=1e-9)
+
+
+def test_curves_without_a_shared_range_of_rate_have_no_metric():
+    with pytest.raises(BadCurve, match=r"0\.10 to 1\.20 and 10\.00 to 120\.00"):
+        bd_metric(CURVE, scaled(CURVE, 100.0))
 
 
 def test_only_the_shared_range_of_quality_counts():

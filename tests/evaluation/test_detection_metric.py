@@ -5,16 +5,20 @@ import io
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from ugicm_analyzers.masks import mask_from_pixels
 
 from ugicm_evaluation.metrics.detection import (
+    Overlap,
     average_precision,
     match,
     mean_average_precision,
     pool,
     truth_from_detections,
 )
+from ugicm_evaluation.metrics.instances import instances
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 PICTURES = 12
@@ -164,3 +168,82 @@ def test_a_draw_without_objects_has_no_precision():
     found = average_precision(matches, np.array([[1, 1], [0, 2]]))
     assert found[0, 0] == 1.0
     assert np.isnan(found[0, 1])
+
+
+def masks_of_scene(seed):
+    """Return annotations with masks, and instances near them, in pictures of 50x60."""
+    random = np.random.default_rng(seed)
+    annotations, answers = [], {}
+    for image in range(1, 8):
+        rows, runs = [], []
+        for _ in range(random.integers(0, 5)):
+            left, top = random.integers(0, 35, 2)
+            width, height = random.integers(5, 25, 2)
+            mask = np.zeros((50, 60), np.uint8)
+            mask[top : top + height, left : left + width] = 1
+            mask[top : top + height // 2, left : left + width // 2] = 0
+            category = int(random.integers(1, 3))
+            runs_of_truth = coco_masks.encode(np.asfortranarray(mask))
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": category,
+                    "segmentation": runs_of_truth,
+                    "bbox": coco_masks.toBbox(runs_of_truth).tolist(),
+                    "area": float(coco_masks.area(runs_of_truth)),
+                    "iscrowd": 0,
+                }
+            )
+            near = np.roll(mask, random.integers(-4, 5, 2), (0, 1)).astype(bool)
+            runs.append(mask_from_pixels(near).runs)
+            rows.append([left, top, left + width, top + height, random.random(), category])
+        table = np.array(rows, np.float32).reshape(-1, 6)
+        answers[image] = instances(table, runs, height=50, width=60)
+    return annotations, answers
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_masks_have_the_precision_that_pycocotools_finds(seed):
+    annotations, answers = masks_of_scene(seed)
+    truth = coco(answers, annotations, range(1, 3))
+    for image in truth.dataset["images"]:
+        image.update(height=50, width=60)
+    results = [
+        {"image_id": image, "category_id": int(one["category"]), "score": float(one["score"])}
+        | {"segmentation": {"size": [50, 60], "counts": bytes(one["counts"])}}
+        for image, found in answers.items()
+        for one in found
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(truth, truth.loadRes(results), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    draws = np.ones((1, len(answers)), np.int64)
+    matches = match(truth, answers, thresholds=THRESHOLDS, overlap=Overlap.MASKS)
+    ours = mean_average_precision(matches, draws)[:, 0]
+    assert 0.0 < ours.mean() < 1.0
+    assert [ours.mean(), ours[0]] == pytest.approx(evaluation.stats[:2], abs=1e-12)
+
+
+def test_a_detector_agrees_with_its_own_masks():
+    _, answers = masks_of_scene(0)
+    own = truth_from_detections(answers, least_score=0.0)
+    pooled = pool(
+        match(own, answers, thresholds=[0.95], overlap=Overlap.MASKS),
+        thresholds=1,
+        pictures=len(answers),
+    )
+    draws = np.ones((1, len(answers)), np.int64)
+    assert average_precision(pooled, draws)[0, 0] == pytest.approx(1.0)
+
+
+def test_draws_are_scored_alike_however_many_there_are():
+    annotations, answers = scenes(3)
+    random = np.random.default_rng(0)
+    draws = random.multinomial(PICTURES, np.full(PICTURES, 1 / PICTURES), 300)
+    matches = match(coco(answers, annotations, range(1, 5)), answers, thresholds=[0.5])
+    together = mean_average_precision(matches, draws)
+    alone = [mean_average_precision(matches, draw[None])[0, 0] for draw in draws[125:131]]
+    assert together[0, 125:131].tolist() == alone

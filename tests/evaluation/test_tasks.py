@@ -2,8 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+from ugicm_analyzers.labels import coco_labels
 
-from ugicm_evaluation.config import Coco
+from ugicm_evaluation.config import Coco, VocSegmentation
+from ugicm_evaluation.datasets.voc import VocObjects
+from ugicm_evaluation.tasks.choosing import numbers_of
 from ugicm_evaluation.tasks.classification import Classification
 from ugicm_evaluation.tasks.detection import Detection
 from ugicm_evaluation.tasks.segmentation import Segmentation
@@ -91,3 +95,53 @@ def test_label_maps_are_compared_with_those_of_the_originals():
     found = scores(Segmentation("segmenter", 21), [originals[0], half], originals)
     # Background: 16 of 24 pixels; people: 8 of 16.
     assert found["agreement mIoU"] == pytest.approx([100 * (16 / 24 + 8 / 16) / 2])
+
+
+@pytest.fixture
+def voc(tmp_path):
+    """Two pictures: a person on background, and a row that does not count."""
+    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (tmp_path / "SegmentationClass").mkdir()
+    (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text("a\nb\n")
+    for key, rows in (("a", [[0, 0, 15, 15]] * 2), ("b", [[255] * 4, [0] * 4])):
+        labels = np.array(rows, np.uint8)
+        Image.fromarray(labels).save(tmp_path / "SegmentationClass" / f"{key}.png")
+    return VocSegmentation(name="voc", folder=tmp_path)
+
+
+def test_label_maps_are_compared_with_the_truth_where_it_counts(voc):
+    # The segmenter's first label is the background, its second a person, its third not in VOC.
+    task = Segmentation("segmenter", 3, voc, (0, 15, 0))
+    # Half as wide as the truth; one column of two is wrong in the second picture.
+    answers = [np.array([[0, 1]], np.uint8), np.array([[0, 1]], np.uint8)]
+    found = task.score(["a", "b"], answers, answers, np.array([[1, 1], [2, 0]]))
+    assert [metric.name for metric in task.metrics] == ["agreement mIoU", "mIoU"]
+    assert found[0] == pytest.approx([100, 100])
+    # Background: 4 + 2 found of 8; the person: 4 of 4 + 2.
+    assert found[1] == pytest.approx([100 * (6 / 8 + 4 / 6) / 2, 100])
+
+
+def test_a_detectors_labels_have_the_numbers_of_the_data_set(coco):
+    rows = np.array([[10, 10, 50, 50, 0.9, 4], [0, 0, 9, 9, 0.95, 2]], np.float32)
+    task = Detection("detector", coco, 0.5, numbers=(-1, -1, -1, -1, 1))
+    found = scores(task, [rows, rows], [rows, rows])
+    # What the data set has no category for is no false alarm.
+    assert found["mAP@50"] == pytest.approx([100])
+
+
+def test_what_is_not_known_is_not_scored():
+    assert len(Classification("classifier", None).metrics) == 2
+    assert [one.name for one in Detection("detector", None, 0.5).metrics] == [
+        "agreement AP@50",
+        "agreement AP@[.5:.95]",
+    ]
+    rows = person(10, 0.9)
+    found = Detection("detector", None, 0.5).score(["a"], [rows], [rows], np.ones((1, 1), int))
+    assert found.tolist() == [[100.0], [100.0]]
+
+
+def test_networks_of_coco_know_all_of_vocs_classes_by_another_name():
+    numbers = numbers_of(coco_labels(), VocObjects.categories)
+    assert sorted(number for number in numbers if number > 0) == list(range(1, 21))
+    names = dict(zip(coco_labels(), numbers, strict=True))
+    assert (names["couch"], names["tv"], names["zebra"]) == (18, 20, -1)
