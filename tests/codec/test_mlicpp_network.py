@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tests.threads import one_thread
+from ugicm_codec.entropy.mlicpp.coder import CONTEXT_SIDE
 from ugicm_codec.models.conditioning import EmbeddingOutput
 from ugicm_codec.models.mlicpp.config import MlicppConfig
-from ugicm_codec.models.mlicpp.context import CONTEXT_SIDE, ContextModel
+from ugicm_codec.models.mlicpp.context import ContextModel
 from ugicm_codec.models.mlicpp.global_context import linear_attention
 from ugicm_codec.models.mlicpp.local_context import LocalContext
 from ugicm_codec.models.mlicpp.transforms import (

@@ -42,7 +42,7 @@ def main() -> None:
     model.write_bytes(_tiny_model())
     codec = Codec.load(str(model), precision=torch.float32)
     for name, (picture, step) in pictures.items():
-        _write(codec, name, codec.encode(picture, 100 * step // (STEPS - 1)))
+        write_stream_files(FOLDER, codec, name, codec.encode(picture, 100 * step // (STEPS - 1)))
 
 
 def _tiny_model() -> bytes:
@@ -75,7 +75,8 @@ def _set_spread(
     last.weight *= spread / network(x).std()
 
 
-def _write(codec: Codec, name: str, stream: bytes) -> None:
+def write_stream_files(folder: Path, codec: Codec, name: str, stream: bytes) -> None:
+    """Write a stream, what is expected of it, and its views."""
     info = inspect(stream)
     latents = codec.decode_latents(stream)
     expected = {
@@ -92,13 +93,19 @@ def _write(codec: Codec, name: str, stream: bytes) -> None:
             "first": latents.integers[0, 0].tolist(),
             "smallest": int(latents.integers.min()),
             "largest": int(latents.integers.max()),
-            "sha256": hashlib.sha256(latents.integers.astype("<i2").tobytes()).hexdigest(),
+            "sha256": digest(latents.integers),
         },
     }
-    (FOLDER / f"{name}.ugi").write_bytes(stream)
-    (FOLDER / f"{name}.json").write_text(json.dumps(expected, indent=2) + "\n")
+    (folder / f"{name}.ugi").write_bytes(stream)
+    (folder / f"{name}.json").write_text(json.dumps(expected, indent=2) + "\n")
     for view, picture in zip(VIEWS, codec.decode_views(stream, list(VIEWS.values())), strict=True):
-        Image.fromarray(picture).save(FOLDER / f"{name}.{view}.png")
+        Image.fromarray(picture).save(folder / f"{name}.{view}.png")
+
+
+def digest(integers: np.ndarray) -> str:
+    """Return the SHA-256 of latents, little-endian."""
+    little = integers.astype(integers.dtype.newbyteorder("<"))
+    return hashlib.sha256(little.tobytes()).hexdigest()
 
 
 if __name__ == "__main__":
