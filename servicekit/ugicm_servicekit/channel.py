@@ -72,6 +72,10 @@ def open_channel(
         # Finds out within 50 s that the other side is gone, also while a watch is quiet.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 20_000),
+        # It waits so long for the answer to any ping, whatever the timeout above: else 60 s.
+        ("grpc.http2.ping_timeout_ms", 20_000),
+        # Else it asks twice, and never again until it has data to send.
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         # Shared, a channel would wait out the pause after another one's failed attempt.
         ("grpc.use_local_subchannel_pool", 1),

@@ -252,6 +252,10 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         # Finds out that a client is gone whose calls are quiet.
         ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _milliseconds(settings.keepalive_timeout_seconds)),
+        # It waits so long for the answer to any ping, whatever the timeout above: else 60 s.
+        ("grpc.http2.ping_timeout_ms", _milliseconds(settings.keepalive_timeout_seconds)),
+        # Else it asks twice, and never again until it has data to send.
+        ("grpc.http2.max_pings_without_data", 0),
         # Whoever connects and then says nothing is let go.
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_seconds)),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),

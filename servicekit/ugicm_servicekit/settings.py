@@ -129,6 +129,12 @@ class ServerSettings:
     request_seconds: Annotated[
         float, Setting("how long a client may take to send a call's one request", 0.001)
     ] = 60.0
+    keepalive_seconds: Annotated[
+        float, Setting("how long a connection may be silent before it is asked for a sign", 0.1)
+    ] = 60.0
+    keepalive_timeout_seconds: Annotated[
+        float, Setting("how long that sign may take before its calls are dropped", 0.1)
+    ] = 20.0
     connection_idle_seconds: Annotated[
         float, Setting("how long a connection may be without a call", 1, 10**6)
     ] = 300.0
