@@ -1,5 +1,7 @@
 """Floods a decoder with one client's calls, from a process of its own, until it is ended.
 
+A line on standard output says when it has its first answer.
+
 Usage: UGICM_TOKEN=... python bench/flood.py ADDRESS NUM_FRAMES
 """
 
@@ -23,6 +25,7 @@ _CALLERS = 128
 async def main() -> None:
     """Keep calls under way; one that is refused waits as it is told to."""
     address, num_frames = sys.argv[1:]
+    begun = asyncio.Event()
     sequences = itertools.cycle(range(int(num_frames)))
     async with open_channel(address, access=Access(token=os.environ["UGICM_TOKEN"])) as channel:
         stub = DecoderServiceStub(channel)
@@ -38,11 +41,16 @@ async def main() -> None:
                 try:
                     async for _ in stub.Decode(request):
                         pass
+                    begun.set()
                 except grpc.aio.AioRpcError as error:
                     hint = dict(error.trailing_metadata()).get("grpc-retry-pushback-ms", 1000)
                     await asyncio.sleep(int(hint) / 1000)
 
-        await asyncio.gather(*(caller() for _ in range(_CALLERS)))
+        async def tell() -> None:
+            await begun.wait()
+            print("flooding", flush=True)
+
+        await asyncio.gather(tell(), *(caller() for _ in range(_CALLERS)))
 
 
 if __name__ == "__main__":
