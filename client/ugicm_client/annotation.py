@@ -120,10 +120,9 @@ def annotate(
         smart_position=True,
     )
     anchors = []
-    num_of_picture = 0
-    # Small ones last, so that nothing of a larger one covers them. What is of the whole picture
-    # stands in its lower corner, the likeliest on top.
-    findings = sorted(findings[::-1], key=_area, reverse=True)
+    lines_below = sum(finding.box is None and finding.runs is None for finding in findings)
+    # Small ones last, so that nothing of a larger one covers them.
+    findings = sorted(findings, key=_area, reverse=True)
     for finding in findings:
         colour = np.array([_colour_of(finding.label)])
         corners = _scaled(finding.box, picture, shape)
@@ -135,10 +134,9 @@ def annotate(
             painted = outline.annotate(fill.annotate(painted, masked), masked)
             at = at if finding.box is not None else _point_in(mask)
         elif finding.box is None:
-            at = np.array(
-                [0, picture.height - num_of_picture * (letter_height + 4 * thickness)], np.float32
-            )
-            num_of_picture += 1
+            lines_below -= 1
+            line_height = letter_height + 4 * thickness
+            at = np.array([0, picture.height - lines_below * line_height], np.float32)
         if finding.box is not None:
             painted = boxes.annotate(painted, sv.Detections(corners[np.newaxis], class_id=colour))
         anchors.append(np.concatenate((at, at)))

@@ -60,6 +60,9 @@ def test_what_the_whole_picture_shows_stands_in_its_lower_corner():
     assert changed[-60:, :200].any()
     assert not changed[: SIZE // 2].any()
     assert not changed[:, SIZE // 2 :].any()
+    upper, lower = (np.flatnonzero(changed[:, 1])[index] for index in (2, -3))
+    assert tuple(image[upper, 1]) == colour_of("tabby cat")
+    assert tuple(image[lower, 1]) == colour_of("tiger cat")
 
 
 def colour_of(label):
