@@ -196,6 +196,13 @@ async def test_what_a_request_gets_wrong_is_named(stub, decoder, wrong, words):
     assert decoder.decoded == []
 
 
+async def test_where_every_analyzer_needs_labels_one_is_to_be_named():
+    async with analyzing({"everything": Everything()}, decoder=NOWHERE) as (stub, _):
+        code, details = await refused(stub.Analyze(request(picture=rgb(GREY))))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "everything need" in details
+
+
 async def test_a_picture_above_the_limit_is_refused_inline_and_decoded(decoder):
     analyzers = {"brightness": Brightness()}
     async with (

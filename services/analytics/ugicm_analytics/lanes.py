@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ugicm_analyzers.protocol import Analyzer, Findings, Pixels
 
 from ugicm_analytics import metrics
-from ugicm_analytics.errors import AnalyzerStuck, AnalyzerTooSlow
+from ugicm_analytics.errors import AnalyzerLate, AnalyzerStuck, AnalyzerTooSlow
 from ugicm_servicekit.admission import Admission
 from ugicm_servicekit.batching import Batcher, BatchLimits
 from ugicm_servicekit.errors import Overloaded
@@ -92,18 +92,12 @@ class Lane:
             Exception: whatever else the analyzer raises.
             Overloaded: too many pictures wait for it.
         """
-        outcome = "failed"
         try:
             done = await self._look(_Look(picture, labels))
-            outcome = "ok"
-        except Overloaded:
-            outcome = "refused"
+        except Exception as error:
+            metrics.ANALYZED.labels(self.info.name, _outcome(error)).inc()
             raise
-        except (AnalyzerStuck, AnalyzerTooSlow):
-            outcome = "late"
-            raise
-        finally:
-            metrics.ANALYZED.labels(self.info.name, outcome).inc()
+        metrics.ANALYZED.labels(self.info.name, "ok").inc()
         return done
 
     def close(self) -> None:
@@ -155,3 +149,9 @@ class Lane:
             return self._analyzer.analyze(pictures, looks[0].labels)
         finally:
             self._busy_since = None
+
+
+def _outcome(error: Exception) -> str:
+    if isinstance(error, Overloaded):
+        return "refused"
+    return "late" if isinstance(error, AnalyzerLate) else "failed"

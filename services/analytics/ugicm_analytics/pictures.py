@@ -136,7 +136,7 @@ class Pictures:
         Raises:
             ResultsError: the store cannot take it.
         """
-        if self._store is None:
+        if self._store is None or not (seen.kept.results or progress):
             return
         with stage("keep"):
             stored = await self._store.put(seen.kept, progress=progress)

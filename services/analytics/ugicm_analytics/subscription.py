@@ -175,7 +175,8 @@ class Subscription:
                     self._interrupted(str(error))
                 except (ServicekitError, errors.AnalyticsError) as error:
                     self._interrupted(str(error))
-                await asyncio.sleep(self._backoff.next_seconds())
+                if await self._stops_within(self._backoff.next_seconds()):
+                    return
         finally:
             self._readiness.report(self._part, None)
 
@@ -195,6 +196,13 @@ class Subscription:
             _log.info("the watch for %s goes on", self._analyzer)
             self._problem = ""
         self._readiness.report(self._part, None)
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._stopping.wait()
+        except TimeoutError:
+            return False
 
     async def _follow(self) -> None:
         async with self._decoder.watch(await self._request()) as events:

@@ -59,6 +59,8 @@ def choices_from_wire(
         for name, analyzer in analyzers.items()
         if not analyzer.info.needs_labels
     ]
+    if not wanted:
+        raise BadRequest(f"name an analyzer and its labels: {', '.join(analyzers)} need some")
     names = [choice.name for choice in wanted]
     unknown = sorted(set(names) - set(analyzers))
     if unknown:
