@@ -25,7 +25,7 @@ def write(path, nodes, inputs, outputs, constants=(), metadata=None):
     return path
 
 
-def steady(path, shape, outputs, *, sizes=None, metadata=None):
+def steady(path, shape, outputs, *, sizes=None, sizes_of_outputs=None, metadata=None):
     """Write a network that answers every picture with the same arrays, by name."""
     inputs = [("pictures", onnx.TensorProto.FLOAT, shape)]
     if sizes is not None:
@@ -33,7 +33,7 @@ def steady(path, shape, outputs, *, sizes=None, metadata=None):
     constants = [(f"{name}_constant", value) for name, value in outputs.items()]
     nodes = [helper.make_node("Identity", [f"{name}_constant"], [name]) for name in outputs]
     answers = [
-        (name, helper.np_dtype_to_tensor_dtype(value.dtype), list(value.shape))
+        (name, helper.np_dtype_to_tensor_dtype(value.dtype), sizes_of_outputs or value.shape)
         for name, value in outputs.items()
     ]
     return write(path, nodes, inputs, answers, constants, metadata)

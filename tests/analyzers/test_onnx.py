@@ -64,6 +64,28 @@ def test_ultralytics_exports_are_decoded_out_of_their_frame(tmp_path):
     assert opened(f"a=onnx:{path}", labels=("hot", "cold")).info.labels == ("hot", "cold")
 
 
+def test_ultralytics_exports_of_any_size_are_known_by_what_is_written_in_them(tmp_path):
+    raw = np.zeros((1, 6, 21), np.float32)
+    raw[0, :, 3] = [16, 16, 8, 4, 0.1, 0.75]
+    written = {"names": "{0: 'cat', 1: 'dog'}", "task": "detect", "imgsz": "[32, 32]"}
+    path = steady(
+        tmp_path / "w.onnx",
+        ["n", 3, "height", "width"],
+        {"output0": raw},
+        sizes_of_outputs=["n", "rows", "places"],
+        metadata=written,
+    )
+    assert detect(path, noise(32, 64)) == [("dog", 0.75, [24, 12, 40, 20])]
+    path = steady(
+        tmp_path / "w.onnx",
+        [1, 3, 32, 32],
+        {"output0": raw},
+        metadata=written | {"names": "{0: 'cat"},
+    )
+    with pytest.raises(BadWeights, match=r"w.onnx: its names are damaged: .*cat"):
+        opened(f"a=onnx:{path}")
+
+
 def test_ultralytics_exports_that_suppress_by_themselves_are_read_as_they_are(tmp_path):
     raw = np.zeros((1, 300, 6), np.float32)
     raw[0, 0] = [12, 14, 20, 18, 0.75, 1]

@@ -140,3 +140,23 @@ def test_what_is_not_here_is_named_with_what_to_do(yolo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AnalyzerUnavailable, match=r"yolov8x.pt is not here.*YOLO_OFFLINE=false"):
         opened("a=ultralytics:yolov8x.pt")
+
+
+def test_an_export_finds_what_ultralytics_finds_in_it(yolo, weights, tmp_path):
+    path = tmp_path / "network.pt"
+    path.write_bytes(weights("yolov8n").read_bytes())
+    exported = yolo(path).export(format="onnx", imgsz=160, simplify=False, opset=17)
+    library, adapter = yolo(exported, task="detect"), opened(f"a=onnx:{exported}")
+    for picture in PICTURES:
+        (found,) = adapter.analyze([picture], ())
+        (expected,) = library.predict(
+            np.ascontiguousarray(picture[..., ::-1]),
+            conf=0.05,
+            max_det=100,
+            imgsz=160,
+            device="cpu",
+            verbose=False,
+        )
+        both = torch.cat([expected.boxes.xyxy, expected.boxes.conf[:, None]], 1)
+        assert len(both) > 3
+        assert np.array(rows(found), np.float32).tolist() == both.tolist()

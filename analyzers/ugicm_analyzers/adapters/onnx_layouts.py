@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ _STRIDES = (8, 16, 32)
 # The side of exports that take any.
 _USUAL_SIDE = 640
 _PADDING = 114
+
+_Written = TypeVar("_Written", list[int], dict[int, str])
 
 
 class Layout(Protocol):
@@ -77,10 +80,8 @@ class Yolox:
     def _blob(self, picture: Pixels, scale: float) -> NDArray[np.float32]:
         height, width = (max(1, int(side * scale)) for side in picture.shape[:2])
         padded = np.full((*self._sides, 3), _PADDING, np.uint8)
-        padded[:height, :width] = cv2.resize(
-            picture, (width, height), interpolation=cv2.INTER_LINEAR
-        )
-        return np.ascontiguousarray(padded[..., ::-1].transpose(2, 0, 1), np.float32)
+        padded[:height, :width] = _resize(picture, (height, width))
+        return _channels_first(padded[..., ::-1])
 
     def _read(self, raw: NDArray[np.float32], scale: float, least_score: float) -> Boxes:
         centres = (raw[:, :2] + self._cells) * self._strides
@@ -150,43 +151,29 @@ class Ultralytics:
         self._suppressed = network.outputs[0].shape[2] == 6
         self.own_labels = _names(network)
         self.background_first = False
-        self.classes: int | None = (
-            len(self.own_labels) or None
-            if self._suppressed
-            else _whole(network.outputs[0].shape[1]) - 4
-        )
+        rows = network.outputs[0].shape[1]
+        if self._suppressed or rows is None:
+            self.classes: int | None = len(self.own_labels) or None
+        else:
+            self.classes = rows - 4
 
     def find(self, pictures: Sequence[Pixels], least_score: float) -> list[Boxes]:
         """Return what the network says of each picture."""
-        frames = [self._frame(picture.shape) for picture in pictures]
-        blobs = [self._blob(one, *frame) for one, frame in zip(pictures, frames, strict=True)]
+        frames = [_Frame.of(picture.shape, self._sides) for picture in pictures]
+        blobs = [self._blob(one, frame) for one, frame in zip(pictures, frames, strict=True)]
         return [
-            self._read(raw, *frame, least_score)
+            self._read(raw, frame, least_score)
             for raw, frame in zip(self._network.run_each(blobs), frames, strict=True)
         ]
 
-    def _frame(self, shape: tuple[int, ...]) -> tuple[float, int, int]:
-        """Return the scale, and how far from the top and the left the picture lies."""
-        scale = min(one / side for one, side in zip(self._sides, shape[:2], strict=True))
-        top, left = (
-            round((one - round(side * scale)) / 2 - 0.1)
-            for one, side in zip(self._sides, shape[:2], strict=True)
-        )
-        return scale, top, left
-
-    def _blob(self, picture: Pixels, scale: float, top: int, left: int) -> NDArray[np.float32]:
-        height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
-        if (height, width) != picture.shape[:2]:
-            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR).astype(
-                np.uint8, copy=False
-            )
+    def _blob(self, picture: Pixels, frame: _Frame) -> NDArray[np.float32]:
         padded = np.full((*self._sides, 3), _PADDING, np.uint8)
-        padded[top : top + height, left : left + width] = picture
-        return np.ascontiguousarray(padded.transpose(2, 0, 1), np.float32) / np.float32(255)
+        rows = slice(frame.top, frame.top + frame.height)
+        columns = slice(frame.left, frame.left + frame.width)
+        padded[rows, columns] = _resize(picture, (frame.height, frame.width))
+        return _channels_first(padded) / np.float32(255)
 
-    def _read(
-        self, raw: NDArray[np.float32], scale: float, top: int, left: int, least_score: float
-    ) -> Boxes:
+    def _read(self, raw: NDArray[np.float32], frame: _Frame, least_score: float) -> Boxes:
         if self._suppressed:
             corners, scores, classes = raw[:, :4], raw[:, 4], raw[:, 5].astype(np.int64)
         else:
@@ -194,9 +181,37 @@ class Ultralytics:
             corners = np.concatenate([centres - sizes / 2, centres + sizes / 2], 1)
             scores, classes = raw[4:].max(0), raw[4:].argmax(0)
         kept = scores >= least_score
-        corners = (corners[kept] - np.array([left, top, left, top], np.float32)) / scale
-        found = Boxes(corners.astype(np.float32), scores[kept], classes[kept])
+        found = Boxes(frame.back(corners[kept]), scores[kept], classes[kept])
         return found if self._suppressed else suppress(found, overlap=self._overlap)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where a picture lies in the middle of a network's input, in the input's pixels.
+
+    Attributes:
+        scale: by how much it was resized, across and down: each side was rounded.
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+    scale: tuple[float, float]
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], sides: tuple[int, int]) -> _Frame:
+        scale = min(one / side for one, side in zip(sides, shape[:2], strict=True))
+        height, width = (max(1, round(side * scale)) for side in shape[:2])
+        # As ultralytics rounds: the larger part of an odd margin goes below and to the right.
+        top, left = (round((sides[0] - height) / 2 - 0.1), round((sides[1] - width) / 2 - 0.1))
+        return cls(height, width, top, left, (width / shape[1], height / shape[0]))
+
+    def back(self, corners: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return corners in the picture's own pixels."""
+        margin = np.array([self.left, self.top] * 2, np.float32)
+        moved: NDArray[np.float32] = (corners - margin) / np.array(self.scale * 2, np.float32)
+        return moved
 
 
 class BoxesLabelsScores:
@@ -252,6 +267,9 @@ def layout_of(network: Network) -> Layout:
         return BoxesLabelsScores(network)
     if len(shapes) == 1 and len(network.inputs[0].shape) == 4:
         (shape,) = shapes
+        # Where every size may vary, what the exporter wrote beside the network tells.
+        if len(shape) == 3 and network.metadata.get("task") == "detect":
+            return Ultralytics(network)
         if len(shape) == 4 and (shape[1] or 0) > 5:
             return FastestDet(network)
         if len(shape) == 3:
@@ -282,7 +300,8 @@ def _whole(side: int | None) -> int:
 
 def _sides(network: Network) -> tuple[int, int]:
     height, width = network.inputs[0].shape[2:]
-    return height or _USUAL_SIDE, width or _USUAL_SIDE
+    usual = _written(network, "imgsz", [_USUAL_SIDE, _USUAL_SIDE])
+    return height or usual[0], width or usual[1]
 
 
 def _fitting(picture: Pixels, sides: tuple[int, int]) -> float:
@@ -290,20 +309,42 @@ def _fitting(picture: Pixels, sides: tuple[int, int]) -> float:
 
 
 def _squash(picture: Pixels, sides: tuple[int, int]) -> NDArray[np.float32]:
+    return _channels_first(_resize(picture, sides)) / np.float32(255)
+
+
+def _resize(picture: Pixels, sides: tuple[int, int]) -> Pixels:
     height, width = sides
-    resized = np.ascontiguousarray(picture)
-    if picture.shape[:2] != sides:
-        resized = cv2.resize(resized, (width, height), interpolation=cv2.INTER_LINEAR).astype(
-            np.uint8, copy=False
-        )
-    return np.ascontiguousarray(resized.transpose(2, 0, 1), np.float32) / np.float32(255)
+    if picture.shape[:2] == sides:
+        return picture
+    resized = cv2.resize(
+        np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_LINEAR
+    )
+    return resized.astype(np.uint8, copy=False)
+
+
+def _channels_first(picture: Pixels) -> NDArray[np.float32]:
+    return np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32)
 
 
 def _names(network: Network) -> tuple[str, ...]:
-    """Return the class names that ultralytics writes into its exports: a dictionary as text."""
-    text = network.metadata.get("names", "")
+    """Return the names of the classes that ultralytics writes into its exports."""
+    names = _written(network, "names", {})
+    return tuple(str(name) for _, name in sorted(names.items()))
+
+
+def _written(network: Network, key: str, otherwise: _Written) -> _Written:
+    """Return what ultralytics wrote beside a network, as Python writes it; by default another.
+
+    Raises:
+        BadWeights: it is damaged.
+    """
+    text = network.metadata.get(key)
+    if text is None:
+        return otherwise
     try:
-        names = ast.literal_eval(text) if text else {}
-        return tuple(str(names[number]) for number in range(len(names)))
-    except (ValueError, SyntaxError, KeyError, TypeError) as error:
-        raise BadWeights(f"{network.path}: its list of names is damaged: {text[:80]}") from error
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError) as error:
+        raise BadWeights(f"{network.path}: its {key} are damaged: {text[:80]!r}") from error
+    if not isinstance(value, type(otherwise)):
+        raise BadWeights(f"{network.path}: its {key} are damaged: {text[:80]!r}")
+    return value
