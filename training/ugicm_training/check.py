@@ -12,17 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ugicm_codec import Codec
-from ugicm_codec.entropy.fixedpoint import (
-    ACTIVATION_LIMIT,
-    FixedPointLayer,
-    FixedPointNetwork,
-    float64_product,
-)
-from ugicm_codec.models.modelfile import ENTROPY_PREFIX, read_model_file
+from ugicm_codec.models.modelfile import read_model_file
 from ugicm_codec.views import HUMAN, MACHINE
 from ugicm_training.agreement import Agreement, Verdict, agreements
 from ugicm_training.errors import BadStart
-from ugicm_training.model import TrainableHyperprior
+from ugicm_training.model import Trainable
+from ugicm_training.saturation import Saturation
 
 __all__ = ["CheckResult", "QualityRow", "check_export"]
 
@@ -83,9 +78,7 @@ class CheckResult:
         )
 
 
-def check_export(
-    path: Path | str, model: TrainableHyperprior, pictures: Sequence[Picture]
-) -> CheckResult:
+def check_export(path: Path | str, model: Trainable, pictures: Sequence[Picture]) -> CheckResult:
     """Code ``pictures`` with the model file and with the float model.
 
     Args:
@@ -106,12 +99,12 @@ def check_export(
     rows: list[QualityRow] = []
     streams: list[list[bytes]] = []
     saturated: list[float] = []
-    layers = _layers(file.part(ENTROPY_PREFIX))
+    saturation = Saturation(file)
     for quality in _QUALITIES if steps > 1 else _QUALITIES[-1:]:
         coded = [_Coded.by(codec, model, picture, quality) for picture in cropped]
         rows.append(_row(quality, coded))
         streams.append([each.stream for each in coded])
-        saturated += [_saturated(layers, each.hyper) for each in coded]
+        saturated += [saturation.share(each.hyper, each.stream) for each in coded]
     return CheckResult(
         rows=tuple(rows),
         agreements=tuple(agreements(str(path), _one_of_each(streams))),
@@ -138,7 +131,7 @@ class _Coded:
 
     @classmethod
     @torch.inference_mode()
-    def by(cls, codec: Codec, model: TrainableHyperprior, picture: Picture, quality: int) -> _Coded:
+    def by(cls, codec: Codec, model: Trainable, picture: Picture, quality: int) -> _Coded:
         stream = codec.encode(picture, quality)
         decoded = codec.decode_views(stream, [HUMAN, MACHINE])
         # The step that was coded, not the quality asked for: files may have few steps.
@@ -149,11 +142,14 @@ class _Coded:
         y = model.g_a(original) * gain[:, :, None, None]
         z = model.h_a(y)
         z_hat, z_likelihoods = model.bottleneck(z, training=False)
-        y_hat, y_likelihoods = model.gaussian(y, model.h_s(z_hat), training=False)
+        predicted = model.predict(y, model.h_s(z_hat), precision=torch.float32)
+        y_likelihoods = model.gaussian(y, predicted.scales, predicted.means, training=False)[1]
         bits = sum(float(-torch.log2(each).sum()) for each in (y_likelihoods, z_likelihoods))
         views = [
             model.synthesise(
-                y_hat * inverse[:, :, None, None], torch.tensor([view]), precision=torch.float32
+                predicted.y_hat * inverse[:, :, None, None],
+                torch.tensor([view]),
+                precision=torch.float32,
             )
             for view in (HUMAN, MACHINE)
         ]
@@ -200,27 +196,3 @@ def _row(quality: int, coded: Sequence[_Coded]) -> QualityRow:
 def _psnr(decoded: NDArray[np.generic], picture: Picture) -> float:
     error = np.mean((decoded.astype(np.float64) - picture) ** 2)
     return float(10 * np.log10(255.0**2 / max(float(error), 1e-9)))
-
-
-def _layers(entropy: dict[str, Tensor]) -> list[FixedPointLayer]:
-    return [
-        FixedPointLayer.build(
-            weight=entropy[f"layers.{index}.weight"],
-            bias=entropy[f"layers.{index}.bias"],
-            shift=int(entropy[f"layers.{index}.shift"]),
-            upsample=bool(entropy[f"layers.{index}.upsample"]),
-        )
-        for index in range(3)
-    ]
-
-
-def _saturated(layers: Sequence[FixedPointLayer], hyper: Tensor) -> float:
-    """Return the share of inner activations that reach their limit."""
-    integers = hyper.permute(0, 2, 3, 1).to(torch.int16)
-    reached, computed = 0, 0
-    for depth in (1, 2):
-        network = FixedPointNetwork(layers[:depth], float64_product)
-        activations = network(integers, layers[depth - 1].activate)
-        reached += int((activations == ACTIVATION_LIMIT).sum())
-        computed += activations.numel()
-    return reached / computed

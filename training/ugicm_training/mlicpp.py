@@ -22,6 +22,9 @@ __all__ = ["TrainableMlicpp"]
 class TrainableMlicpp(Trainable):
     """MLIC++ as it is trained: its contexts see rounded latents, its rate noisy ones."""
 
+    config: MlicppConfig
+    h_s: HyperSynthesis
+
     def __init__(self, config: MlicppConfig, *, knots: int, lambdas: tuple[float, float]) -> None:
         super().__init__(config, knots=knots, lambdas=lambdas)
         self.context = ContextModel(config)

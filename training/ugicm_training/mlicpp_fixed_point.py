@@ -130,7 +130,8 @@ class FloatArithmetic:
         """See ``Arithmetic``."""
         query, key, value = (each.unflatten(2, (heads, -1)) for each in (queries, keys, values))
         means = torch.einsum("npkc,npkd->nkcd", key.softmax(1), value)
-        return torch.einsum("npkc,nkcd->npkd", query.softmax(3), means).flatten(2)
+        attended: Tensor = torch.einsum("npkc,nkcd->npkd", query.softmax(3), means)
+        return attended.flatten(2)
 
     def attend_locally(self, name: str, qkv: Tensor, board: Checkerboard) -> Tensor:
         """See ``Arithmetic``."""
@@ -141,7 +142,8 @@ class FloatArithmetic:
         bias = self._biases[name][relative_positions()].permute(2, 0, 1)
         logits = query @ key.transpose(-2, -1) + bias
         weights = logits.masked_fill(~board.attends[:, None], -math.inf).softmax(-1)
-        return (weights @ value).permute(0, 1, 3, 2, 4).flatten(2)
+        attended: Tensor = (weights @ value).permute(0, 1, 3, 2, 4)
+        return attended.flatten(2)
 
     def enter(self, name: str, latents: Tensor) -> Tensor:
         """See ``Arithmetic``."""

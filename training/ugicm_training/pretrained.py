@@ -15,7 +15,7 @@ from ugicm_training.bottleneck import fit_bottleneck
 from ugicm_training.constraints import set_effective_state
 from ugicm_training.errors import BadStart
 from ugicm_training.fixed_point import from_fixed_point
-from ugicm_training.model import QualityGains, TrainableHyperprior
+from ugicm_training.model import QualityGains, Trainable, TrainableHyperprior
 
 __all__ = ["Start", "codes_as", "load_start"]
 
@@ -82,11 +82,14 @@ def load_start(name: str | Path, *, lambdas: tuple[float, float] | None = None) 
 
 
 @torch.no_grad()
-def codes_as(model: TrainableHyperprior, base: Mapping[str, Tensor]) -> bool:
+def codes_as(model: Trainable, base: Mapping[str, Tensor]) -> bool:
     """Tell whether the model still makes ``base``'s latents: g_a, h_a, h_s and gains are its own.
 
     The entropy bottleneck is only ever trained together with those, so it is not looked at.
     """
+    # Training begins with model files of this backbone alone.
+    if not isinstance(model, TrainableHyperprior):
+        return False
     if base["entropy.gain"].shape[1] != model.config.latent_channels:
         return False
     if base["g_a.0.weight"].shape[0] != model.config.channels:

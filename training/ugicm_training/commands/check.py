@@ -13,6 +13,7 @@ from ugicm_training.check import CheckResult, check_export
 from ugicm_training.checkpoints import read_checkpoint
 from ugicm_training.commands.options import READABLE
 from ugicm_training.data import load_photos
+from ugicm_training.model import Trainable
 from ugicm_training.pretrained import load_start
 
 __all__ = ["check"]
@@ -40,6 +41,7 @@ def check(model: str, photos: Path, checkpoint: Path | None) -> None:
 
     Example: ugicm-train check model.safetensors photos/ --checkpoint run.pt
     """
+    float_model: Trainable
     if checkpoint is None:
         float_model = load_start(model, lambdas=_LAMBDAS).model
     else:

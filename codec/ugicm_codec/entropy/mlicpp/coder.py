@@ -20,7 +20,7 @@ from ugicm_codec.entropy.checkerboard import checkerboard
 from ugicm_codec.entropy.fixedpoint import ACTIVATION_LIMIT, Product
 from ugicm_codec.entropy.hyperprior import CodedLatents
 from ugicm_codec.entropy.integers import GELU_BITS, LATENT_BITS, rescale
-from ugicm_codec.entropy.mlicpp.dataflow import Parameters, hyper_features, steps
+from ugicm_codec.entropy.mlicpp.dataflow import Arithmetic, Parameters, hyper_features, steps
 from ugicm_codec.entropy.mlicpp.exact import ExactArithmetic
 from ugicm_codec.entropy.mlicpp.forms import Sizes
 from ugicm_codec.entropy.rans import MAX_VALUE, CodingTables, SectionReader
@@ -57,7 +57,7 @@ class MlicppCoder:
         hyper_tables: one row per hyper-latent channel.
     """
 
-    arithmetic: ExactArithmetic
+    arithmetic: Arithmetic
     sizes: Sizes
     hyper_offsets: Tensor
     thresholds: Tensor
