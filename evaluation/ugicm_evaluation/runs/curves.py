@@ -50,13 +50,14 @@ def datasets_of(runs: Sequence[Run]) -> list[str]:
 
 
 def metrics_of(runs: Sequence[Run], dataset: str) -> dict[str, MetricFacts]:
-    """Return the metrics of a data set, by the name that its figures have."""
+    """Return the metrics of which a data set has figures, by the name that they have."""
     present = {
         name
         for run in runs
         for point in run.points
         if point.dataset == dataset
-        for name in point.figures
+        for name, figure in point.figures.items()
+        if figure.known is not None
     }
     known = {name: facts for run in runs for name, facts in run.metrics.items()}
     return {name: facts for name, facts in known.items() if name in present}
