@@ -9,7 +9,7 @@ from shutil import disk_usage
 
 import cv2
 import grpc
-from ugicm_analyzers.errors import AnalyzerError, UnknownAnalyzer
+from ugicm_analyzers.errors import AnalyzerError, BadSpecification, UnknownAnalyzer
 from ugicm_analyzers.protocol import Analyzer
 from ugicm_analyzers.registry import load_analyzers
 
@@ -185,6 +185,6 @@ async def _load_and_serve(settings: AnalyticsSettings, server: Server) -> None:
     cv2.setNumThreads(1)
     try:
         analyzers = await asyncio.to_thread(load_analyzers, settings.analyzers)
-    except UnknownAnalyzer as error:
+    except (BadSpecification, UnknownAnalyzer) as error:
         raise BadSettings([str(error)]) from error
     await serve(settings, server, analyzers)

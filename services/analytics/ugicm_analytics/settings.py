@@ -40,7 +40,11 @@ class AnalyticsSettings(ServerSettings, UpstreamSettings):
         float, Setting("how long the decoder may take for one picture", 0.001)
     ] = 60.0
     analyzers: Annotated[
-        tuple[str, ...], Setting("names of the analyzers to load, separated by commas")
+        tuple[str, ...],
+        Setting(
+            "analyzers to load, separated by commas: faces, people, or NAME=WHAT "
+            "(onnx:FILE, torchvision:MODEL:FILE, a model's folder; see docs/analyzers.md)"
+        ),
     ] = ("faces", "people")
     threads: Annotated[
         int, Setting("how many pictures that come with requests to read at once", 1, 1024)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import grpc
-from ugicm_analyzers.errors import UnknownAnalyzer
+from ugicm_analyzers.errors import BadLabels, UnknownAnalyzer
 
 from ugicm_analytics import errors
 from ugicm_servicekit.status import STATUS, StatusTable
@@ -12,6 +12,7 @@ __all__ = ["ANALYTICS_STATUS"]
 
 ANALYTICS_STATUS: StatusTable = {
     **STATUS,
+    BadLabels: grpc.StatusCode.INVALID_ARGUMENT,
     UnknownAnalyzer: grpc.StatusCode.INVALID_ARGUMENT,
     errors.ResultsNotKept: grpc.StatusCode.UNIMPLEMENTED,
     errors.BadPageToken: grpc.StatusCode.INVALID_ARGUMENT,
