@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any, BinaryIO
 
-from google.protobuf.json_format import MessageToDict
 from pycocotools import mask as coco_masks
 
 from ugicm.v1 import analytics_pb2
+from ugicm_client.findings import analysis_record
 from ugicm_servicekit.wire import key_from_wire
 
-__all__ = ["CocoExport", "JsonLinesExport", "analysis_record"]
-
-
-def analysis_record(analysis: analytics_pb2.Analysis) -> dict[str, Any]:
-    """Return what was found in a picture as JSON's objects, by the names of the wire contract."""
-    record: dict[str, Any] = MessageToDict(
-        analysis, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    return record
+__all__ = ["CocoExport", "JsonLinesExport"]
 
 
 class JsonLinesExport:

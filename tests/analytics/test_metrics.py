@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 
 import numpy as np
@@ -11,13 +10,22 @@ import numpy as np
 from tests.analytics.analyzers import Brightness, Broken
 from tests.analytics.harness import RecordingDecoder, analyzing, decoding
 from ugicm.v1 import analytics_pb2 as pb
+from ugicm_servicekit.metrics import REGISTRY
 
 
-async def status(server, *arguments):
+def scraped():
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in REGISTRY.collect()
+        for sample in family.samples
+    }
+
+
+async def status(server, address):
     """Return what the command prints of a server."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ugicm_client", "status", "--interval", "0.1", *arguments),
-        *("--analytics-metrics", f"127.0.0.1:{server.metrics_port}"),
+        *(sys.executable, "-m", "ugicm_client", "status", "--interval", "0.1"),
+        *("--analytics", address, "--analytics-metrics", f"127.0.0.1:{server.metrics_port}"),
         *("--encoder", "127.0.0.1:1", "--decoder", "127.0.0.1:1"),
         stdout=asyncio.subprocess.PIPE,
     )
@@ -41,30 +49,27 @@ async def test_status_tells_of_each_analyzer_what_it_did_and_missed(tmp_path):
             port_file=port_file,
         ) as (stub, server),
     ):
-        where = ("--analytics", f"127.0.0.1:{port_file.read_text().strip()}")
-        (line,) = (line for line in await status(server, *where, "--json") if "analytics" in line)
-        before = json.loads(line)["metrics"]
+        before = scraped()
         for sequence in range(3):
             decoder.store(sequence)
         decoder.store_gap(3, 5)
         while len((await stub.ListMissed(pb.ListMissedRequest())).missed) < 2:
             pass
-        (line,) = (line for line in await status(server, *where, "--json") if "analytics" in line)
-        after = json.loads(line)["metrics"]
-        text = await status(server, *where)
+        after = scraped()
+        text = await status(server, f"127.0.0.1:{port_file.read_text().strip()}")
 
-    def grown(name):
+    def grown(*name):
         return after.get(name, 0) - before.get(name, 0)
 
-    assert grown('ugicm_analyzed_pictures_total{analyzer="brightness",outcome="ok"}') == 3
-    assert grown('ugicm_analyzed_pictures_total{analyzer="broken",outcome="failed"}') == 3
-    assert grown('ugicm_findings_total{analyzer="brightness"}') == 3
-    assert grown('ugicm_results_total{analyzer="brightness",outcome="stored"}') == 3
-    assert grown('ugicm_missed_frames_total{analyzer="broken",reason="gap"}') == 1
-    assert grown('ugicm_analyzer_seconds_count{analyzer="brightness"}') == grown(
-        'ugicm_analysis_batch_pictures_count{analyzer="brightness"}'
+    assert grown("ugicm_analyzed_pictures_total", "brightness", "ok") == 3
+    assert grown("ugicm_analyzed_pictures_total", "broken", "failed") == 3
+    assert grown("ugicm_findings_total", "brightness") == 3
+    assert grown("ugicm_results_total", "brightness", "stored") == 3
+    assert grown("ugicm_missed_frames_total", "broken", "gap") == 1
+    assert grown("ugicm_analyzer_seconds_count", "brightness") == grown(
+        "ugicm_analysis_batch_pictures_count", "brightness"
     )
-    assert after["ugicm_results_bytes"] > 0
+    assert after["ugicm_results_bytes",] > 0
     lines = {words[1]: line for line in text if (words := line.split())[:1] == ["analyzer"]}
     assert {"brightness", "broken"} <= set(lines)
     assert "failed" in lines["broken"]

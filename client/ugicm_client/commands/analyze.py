@@ -189,24 +189,11 @@ def _source(path: Path) -> FrameKey | bytes | Pixels:
 
 
 def _print_analysis(path: Path, analysis: Analysis, as_json: bool) -> None:
-    if as_json:
-        from google.protobuf.json_format import MessageToDict
+    from ugicm_client.findings import analysis_record, result_lines
 
-        message = MessageToDict(
-            analysis,
-            preserving_proto_field_name=True,
-            always_print_fields_with_no_presence=True,
-        )
-        print_record({"input": str(path), **message})
+    if as_json:
+        print_record({"input": str(path), **analysis_record(analysis)})
         return
     for result in analysis.results:
-        for found in result.detections:
-            box = found.box
-            click.echo(
-                f"{path}: {found.label} {found.score:.2f} at ({box.left:.0f}, {box.top:.0f}) to "
-                f"({box.right:.0f}, {box.bottom:.0f}), {result.analyzer}"
-            )
-        for kind in result.classifications:
-            click.echo(f"{path}: {kind.label} {kind.score:.2f}, {result.analyzer}")
-        for segment in result.segments:
-            click.echo(f"{path}: {segment.label} segmented, {result.analyzer}")
+        for line in result_lines(result):
+            click.echo(f"{path}: {line}")

@@ -211,25 +211,16 @@ async def _export_coco(
 
 
 def _lines(analysis: Analysis) -> Iterator[str]:
+    from ugicm_client.findings import result_lines
     from ugicm_servicekit.wire import key_from_wire
 
     start = f"{key_from_wire(analysis.key)} {analysis.capture_time.ToJsonString()}"
     for result in analysis.results:
-        by = result.analyzer
         if result.HasField("failure"):
-            yield f"{start}: {by} failed: {result.failure.message}"
-        elif not (result.detections or result.classifications or result.segments):
-            yield f"{start}: nothing, {by}"
-        for found in result.detections:
-            box = found.box
-            yield (
-                f"{start}: {found.label} {found.score:.2f} at ({box.left:.0f}, {box.top:.0f}) to "
-                f"({box.right:.0f}, {box.bottom:.0f}), {by}"
-            )
-        for kind in result.classifications:
-            yield f"{start}: {kind.label} {kind.score:.2f}, {by}"
-        for segment in result.segments:
-            yield f"{start}: {segment.label} segmented, {by}"
+            yield f"{start}: {result.analyzer} failed: {result.failure.message}"
+            continue
+        for line in list(result_lines(result)) or [f"nothing, {result.analyzer}"]:
+            yield f"{start}: {line}"
 
 
 def _print_missed(missed: MissedFrames) -> None:
