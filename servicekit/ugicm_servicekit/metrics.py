@@ -13,6 +13,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 __all__ = [
+    "HANDSHAKES",
     "MODEL_INFO",
     "QUEUED_WORK",
     "READY",
@@ -57,6 +58,11 @@ REFUSALS = Counter(
     "ugicm_refusals",
     "Calls, and items of streams, that were refused: by method, status and kind of error.",
     ["method", "status", "reason"],
+    registry=REGISTRY,
+)
+HANDSHAKES = Counter(
+    "ugicm_tls_handshakes",
+    "TLS handshakes that began: also those that fail, as by wrong certificates.",
     registry=REGISTRY,
 )
 STAGE_SECONDS = Histogram(

@@ -13,6 +13,7 @@ import grpc
 
 from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.files import Watched
+from ugicm_servicekit.metrics import HANDSHAKES
 from ugicm_servicekit.reloading import Change, Kind, Use, changes_between
 
 __all__ = ["CertificateFiles", "KeyPair", "channel_credentials", "server_credentials"]
@@ -92,6 +93,7 @@ def server_credentials(pair: KeyPair, ca: Path | None) -> grpc.ServerCredentials
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         # gRPC asks for each connection, in a thread of its own; None means as before.
+        HANDSHAKES.inc()
         if not watched.changed():
             return None
         try:

@@ -10,6 +10,7 @@ from tests.servicekit.harness import encoding, request
 from ugicm_servicekit.access import Access
 from ugicm_servicekit.channel import connect, open_channel
 from ugicm_servicekit.errors import BadSettings, Unreachable
+from ugicm_servicekit.metrics import REGISTRY
 from ugicm_servicekit.server import Server
 from ugicm_servicekit.settings import ServerSettings, Transport
 from ugicm_servicekit.status import STATUS
@@ -55,6 +56,10 @@ async def answers(port, access):
     return True
 
 
+def handshakes():
+    return REGISTRY.get_sample_value("ugicm_tls_handshakes_total")
+
+
 async def test_calls_travel_by_tls(authority, server):
     async with served(settings(server), Access(ca=authority.ca)) as running:
         assert (await running.stub.Encode(request(b"picture"))).stream == b"picture"
@@ -78,7 +83,9 @@ async def test_mutual_tls_lets_in_its_own_clients_only(authority, server, client
     async with served(settings(server, authority.ca), mine) as running:
         await running.stub.Encode(request())
         assert not await answers(running.port, Access(ca=authority.ca))
+        before = handshakes()
         assert not await answers(running.port, showing(authority, foreign))
+        assert handshakes() > before
         assert await answers(running.port, mine)
 
 
