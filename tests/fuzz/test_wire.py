@@ -95,7 +95,12 @@ class Service:
             address = await self._enter(fixed_decoder(FixedDecoder({STREAM: PICTURE})))
             analyzers = {"brightness": Brightness()}
             _, self._server = await self._enter(
-                analyzing(analyzers, decoder=address, port_file=self._port_file)
+                analyzing(
+                    analyzers,
+                    decoder=address,
+                    port_file=self._port_file,
+                    results=folder / "results.sqlite",
+                )
             )
         address = f"127.0.0.1:{self._port_file.read_text().strip()}"
         return await self._enter(connect(address))
