@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from ugicm.v1 import analytics_pb2, decoder_pb2, encoder_pb2
+from ugicm.v1 import admin_pb2, analytics_pb2, decoder_pb2, encoder_pb2
 from ugicm_servicekit.access import Access
 from ugicm_servicekit.authorisation import METADATA_KEY, SCHEME
 from ugicm_servicekit.errors import BadSettings, Unreachable
@@ -27,10 +27,11 @@ _PLAIN = Access()
 # How long calls may go on that began with certificates which were replaced meanwhile.
 _RETIRED_SECONDS = 86_400.0
 
-# Methods of one request change nothing when they are asked twice: a frame's key recognises it.
+# Methods of one request change nothing when they are asked twice: a frame's key recognises it, and
+# what was reloaded is as it was.
 RETRIED = tuple(
     (service.full_name, method.name)
-    for module in (encoder_pb2, decoder_pb2, analytics_pb2)
+    for module in (encoder_pb2, decoder_pb2, analytics_pb2, admin_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
     if not method.client_streaming

@@ -77,8 +77,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.retention = Retention(
             self.db, space, LIMITS, self.room, self.ages, lambda: self.now_ns
         )
-        with transaction(self.db, "IMMEDIATE"):
-            self.ages.count_closed_time()
+        self.ages.count_closed_time()
 
     def teardown(self) -> None:
         self.opened.close()

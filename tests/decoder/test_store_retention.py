@@ -218,6 +218,34 @@ async def test_a_clock_that_is_wrong_for_less_than_an_hour_after_the_start_remov
         await left(store, 2)
 
 
+def test_closed_time_that_cannot_be_written_down_makes_nothing_older(
+    path: Path, clock: Clock
+) -> None:
+    with ExitStack() as resources:
+        db = open_writer(path, resources)
+        room = Room(path, StoreLimits(min_free_bytes=0), lambda: 10**12)
+        room.measure(db)
+
+        def store(sequence: int, ages: Ages) -> None:
+            inserts.insert_frame(db, frame(sequence=sequence), NOW_NS, room)
+            ages.note()
+
+        store(0, Ages(db, clock, clock.monotonic))
+        clock.seconds = 86_400
+        ages = Ages(db, clock, clock.monotonic)
+        store(1, ages)
+        clock.seconds += 3600
+        db.execute(
+            "CREATE TRIGGER broken BEFORE DELETE ON arrival BEGIN SELECT raise(ABORT, 'no'); END"
+        )
+        with pytest.raises(sqlite3.IntegrityError):
+            ages.count_closed_time()
+        assert ages.newest_older_than(7200) == 0
+        db.execute("DROP TRIGGER broken")
+        ages.count_closed_time()
+        assert ages.newest_older_than(86_400) == 1
+
+
 async def test_when_frames_were_stored_is_forgotten_with_them(path: Path, clock: Clock) -> None:
     async with opened(path, clock, retention_camera_bytes=40) as store:
         for number in range(20):

@@ -6,6 +6,8 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
+from ugicm_servicekit.sqlite import transaction
+
 __all__ = ["Ages"]
 
 _log = logging.getLogger(__name__)
@@ -48,14 +50,7 @@ class Ages:
 
     def note(self) -> None:
         """Remember, in a transaction that stored something, that it was now."""
-        self._db.execute(
-            "INSERT INTO arrival (second, position, clock_ns) "
-            "SELECT ?, newest_position, ? FROM store WHERE newest_position > "
-            "coalesce((SELECT position FROM arrival ORDER BY second DESC LIMIT 1), 0) "
-            "ON CONFLICT (second) DO UPDATE "
-            "SET position = excluded.position, clock_ns = excluded.clock_ns",
-            (self._now(), self._clock_ns()),
-        )
+        self._note(self._now())
 
     def newest_older_than(self, seconds: float) -> int:
         """Return the last position that was stored longer ago than so many seconds, or 0.
@@ -78,7 +73,7 @@ class Ages:
         )
 
     def count_closed_time(self) -> None:
-        """Add for how long the store was closed, once that can be trusted; in a transaction.
+        """Add for how long the store was closed, once that can be trusted.
 
         What was stored since then counts as stored now: it must not have aged meanwhile.
         """
@@ -86,14 +81,24 @@ class Ages:
         if self._left_ns is None or elapsed < _TRUST_SECONDS:
             return
         closed = (self._clock_ns() - self._left_ns) // 10**9 - round(elapsed) - 1
+        if closed > 0:
+            with transaction(self._db, "IMMEDIATE"):
+                self._db.execute("DELETE FROM arrival WHERE second >= ?", (self._base,))
+                self._note(self._now() + closed)
+            # Not before it is written down: what came since must never count as that old.
+            self._base += closed
+            _log.info("the frame store was closed for %d s, by which its frames are older", closed)
         self._left_ns = None
-        if closed <= 0:
-            return
-        _log.info("the frame store was closed for %d s, by which its frames are older", closed)
-        opened = self._base
-        self._base += closed
-        self._db.execute("DELETE FROM arrival WHERE second >= ?", (opened,))
-        self.note()
 
     def _now(self) -> int:
         return self._base + int(self._monotonic() - self._opened)
+
+    def _note(self, second: int) -> None:
+        self._db.execute(
+            "INSERT INTO arrival (second, position, clock_ns) "
+            "SELECT ?, newest_position, ? FROM store WHERE newest_position > "
+            "coalesce((SELECT position FROM arrival ORDER BY second DESC LIMIT 1), 0) "
+            "ON CONFLICT (second) DO UPDATE "
+            "SET position = excluded.position, clock_ns = excluded.clock_ns",
+            (second, self._clock_ns()),
+        )

@@ -61,8 +61,8 @@ class Retention:
     def _remove(self) -> bool:
         budget = Budget(frames=_STEP_FRAMES, num_bytes=_STEP_BYTES)
         now_ns = self._clock_ns()
+        self._ages.count_closed_time()
         with transaction(self._db, "IMMEDIATE"):
-            self._ages.count_closed_time()
             if self._limits.retention_seconds is not None:
                 last = self._ages.newest_older_than(self._limits.retention_seconds)
                 remove_frames(self._db, select_beyond_age(self._db, last, budget), now_ns)
