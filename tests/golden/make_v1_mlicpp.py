@@ -49,18 +49,31 @@ def main() -> None:
         "scene-smallest": (scene(200, 120, seed=2), 0),
     }
     model = FOLDER / "tiny.safetensors"
-    model.write_bytes(_tiny_model())
+    model.write_bytes(
+        export_model(
+            tiny_float_model(),
+            calibration=_calibration(),
+            quality_steps=STEPS,
+            training={"steps": 0},
+        )
+    )
     codec = Codec.load(str(model), precision=torch.float32)
     for name, (picture, step) in pictures.items():
         write_stream_files(FOLDER, codec, name, codec.encode(picture, 100 * step // (STEPS - 1)))
 
 
+def _calibration() -> torch.Tensor:
+    photo = torch.from_numpy(scene(256, 256, seed=3)).permute(2, 0, 1)[None] / 255.0
+    generator = torch.Generator().manual_seed(22)
+    return torch.cat([photo, torch.rand(1, 3, 256, 256, generator=generator)])
+
+
 @torch.no_grad()
-def _tiny_model() -> bytes:
+def tiny_float_model() -> TrainableMlicpp:
+    """Return a model with random weights of sizes that make a lively entropy model."""
     torch.manual_seed(21)
     model = TrainableMlicpp(CONFIG, knots=STEPS, lambdas=(0.002, 0.05))
-    photo = torch.from_numpy(scene(256, 256, seed=3)).permute(2, 0, 1)[None] / 255.0
-    pictures = torch.cat([photo, torch.rand(1, 3, 256, 256)])
+    pictures = _calibration()
     # Nothing is trained; only sizes are set: latents of several units, contexts that matter, scales
     # that are too small for some latents so that values escape, pictures that fill the grey levels.
     for part in (model.h_s, model.context):
@@ -82,7 +95,7 @@ def _tiny_model() -> bytes:
     spread = model.g_s(y.round(), human).std()
     model.g_s.output[0].weight *= 0.2 / spread
     model.g_s.output[0].bias.fill_(0.5)
-    return export_model(model, calibration=pictures, quality_steps=STEPS, training={"steps": 0})
+    return model
 
 
 if __name__ == "__main__":
