@@ -40,14 +40,15 @@ class InstanceLimits:
     """Which instances of a crop are worth a look by the teacher.
 
     Attributes:
-        most: instances per crop; which ones is drawn where there are more.
+        most: instances per crop; which ones is drawn where there are more. The teacher sees each
+            one enlarged, at the price of a whole picture.
         smallest: area in the crop, as a share of the crop. At a side of 192, 1 % is 19x19 pixels:
             less carries no meaning once enlarged to what the teacher wants.
         largest: likewise; an instance that fills the crop is what the global term sees already.
         least_visible: the share of the whole instance that lies in the crop; less is a sliver.
     """
 
-    most: int = 4
+    most: int = 2
     smallest: float = 0.01
     largest: float = 0.9
     least_visible: float = 0.3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ugicm_codec.models.backbone import BackboneConfig
@@ -20,10 +20,6 @@ __all__ = [
     "Unit",
     "Views",
 ]
-
-
-# The teacher sees each one enlarged, at the price of a whole picture.
-_FEW_INSTANCES = InstanceLimits(most=2)
 
 
 class Trained(Enum):
@@ -138,7 +134,7 @@ class Stage:
     qualities: tuple[float, float] = (0.0, 1.0)
     terms: tuple[Term, ...] = tuple(Term)
     local_share: float = 0.5
-    instances: InstanceLimits = _FEW_INSTANCES
+    instances: InstanceLimits = field(default_factory=InstanceLimits)
 
     @property
     def is_semantic(self) -> bool:
