@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ugicm_codec.models.bmshj2018 import Bmshj2018Config
+from ugicm_codec.models.mlicpp.config import MlicppConfig
 from ugicm_training.ms_clip import Term
 from ugicm_training.recipes.schema import (
     Length,
@@ -16,7 +17,16 @@ from ugicm_training.recipes.schema import (
     Views,
 )
 
-__all__ = ["baseline", "default", "gpu", "retrofit", "retrofit_pcdm", "tiny"]
+__all__ = [
+    "baseline",
+    "default",
+    "gpu",
+    "mlicpp",
+    "mlicpp_small",
+    "retrofit",
+    "retrofit_pcdm",
+    "tiny",
+]
 
 _HUMAN = Session(views=Views.HUMAN, weights=LossWeights())
 _HUMAN_AFTER = Session(views=Views.HUMAN, weights=LossWeights(rate=0.0))
@@ -102,6 +112,36 @@ def gpu() -> Recipe:
         record_every=500,
         validation_every=5_000,
         checkpoint_every=1_000,
+    )
+
+
+def mlicpp_small() -> Recipe:
+    """Return the default's stages on the small variant of MLIC++.
+
+    The same pictures, steps and weights, so that the two compare; a step takes three times as long.
+    """
+    return replace(
+        default(), name="mlicpp-small", config=replace(MlicppConfig.small(), two_ended=True)
+    )
+
+
+def mlicpp() -> Recipe:
+    """Return the default's stages on MLIC++ at the published size, for a large GPU.
+
+    Published: crops of 256, then of 512, 32 to a batch, first at 1e-4. Batches here are of 16
+    crops of 256, whose activations fit into 80 GB.
+    """
+    base = gpu()
+    backbone, views = base.stages
+    return replace(
+        base,
+        name="mlicpp",
+        config=replace(MlicppConfig.revised(), view_features=512, two_ended=True),
+        stages=(
+            replace(backbone, batch=16, crop=256, first_rate=1e-4),
+            replace(views, batch=16, crop=256, first_rate=1e-4),
+        ),
+        minimum_side=256,
     )
 
 

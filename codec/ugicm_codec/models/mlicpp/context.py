@@ -5,11 +5,10 @@ Training uses this; streams are coded with its fixed-point export.
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 from torch import Tensor, nn
 
+from ugicm_codec.entropy.mlicpp.coder import CONTEXT_SIDE
 from ugicm_codec.models.backbone import Predicted
 from ugicm_codec.models.mlicpp.checkerboard import at_anchors, at_nonanchors
 from ugicm_codec.models.mlicpp.config import MlicppConfig
@@ -21,11 +20,7 @@ from ugicm_codec.models.mlicpp.prediction import (
     ResidualPrediction,
 )
 
-__all__ = ["CONTEXT_SIDE", "ContextModel", "SliceContext"]
-
-# Latents along the sides of what the global contexts look at, 2048x2048 pixels: they have not
-# learned to sum over more, and larger pictures are coded in tiles of this size.
-CONTEXT_SIDE: Final = 128
+__all__ = ["ContextModel", "SliceContext"]
 
 
 class SliceContext(nn.Module):
