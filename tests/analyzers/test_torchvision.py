@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import urllib.error
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,14 @@ def test_a_detector_finds_the_same_alone_and_beside_other_pictures(faster_rcnn):
     alone = [adapter.analyze([picture], ())[0] for picture in PICTURES]
     assert all(len(found.detections) > 3 for found in together)
     assert all(same_objects(*both, atol=0.01) for both in zip(together, alone, strict=True))
+
+
+def test_threads_find_what_one_alone_finds(squeezenet):
+    adapter = opened(f"a=torchvision:squeezenet1_1:{squeezenet}")
+    alone = [adapter.analyze([picture], ()) for picture in PICTURES]
+    with ThreadPoolExecutor(3) as executor:
+        together = list(executor.map(lambda one: adapter.analyze([one], ()), PICTURES * 3))
+    assert together == alone * 3
 
 
 def test_a_segmenter_says_what_torchvision_says(lraspp):
