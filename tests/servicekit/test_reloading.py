@@ -144,7 +144,7 @@ async def test_the_command_prints_what_changed(tokens, capsys, monkeypatch):
     assert second == last == f"{address}: nothing changed"
     changes = [{"kind": "token", "name": "camera", "before": "camera gate", "after": ""}]
     assert json.loads(third) == {"address": address, "changes": changes}
-    assert "127.0.0.1:1" in output.err.splitlines()[0]
+    assert "ugicm: 127.0.0.1:1: cannot reach the service at 127.0.0.1:1" in output.err
 
 
 async def test_of_reloads_at_once_one_tells_of_each_change():
