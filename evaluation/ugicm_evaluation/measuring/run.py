@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -99,10 +101,19 @@ _measurer: Measurer | None = None
 
 def _start(cast: Cast) -> None:
     global _measurer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_freed_memory()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _measurer = Measurer(cast)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that started this one: killed, it ends none itself."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _measure(job: Job) -> Measured | Skipped:

@@ -69,6 +69,8 @@ def score(
         draws: of the bootstrap.
         seed: of the draws.
     """
+    if not tasks:
+        return []
     every = [(coding, view) for coding in measured[0].coded for view in coding.views]
     scorings = [
         _Scoring(
