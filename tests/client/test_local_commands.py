@@ -254,6 +254,13 @@ def test_a_service_that_is_not_installed_is_named(package, monkeypatch, capsys):
     assert f"pip install ugicm-{package}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["import", "check"])
+def test_what_takes_the_training_package_names_it(command, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ugicm_training", None)
+    assert main(["models", command, "x.pth"]) == 1
+    assert "pip install ugicm-training" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -1,11 +1,15 @@
 """MLIC++'s and UG-ICM's checkpoints become models that compute what the published networks do."""
 
+import numpy as np
 import pytest
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 
+from tests.pictures import scene
 from tests.threads import one_thread
 from tests.training.published_mlicpp import Published, shapes
+from ugicm_client.commands.main import main
+from ugicm_codec import Codec
 from ugicm_codec.models.conditioning import EmbeddingOutput
 from ugicm_training.errors import ForeignCheckpoint
 from ugicm_training.imported.kinds import Kind, import_checkpoint
@@ -210,3 +214,35 @@ def test_other_kinds_are_refused_with_those_that_are_known(tmp_path):
         f"{tmp_path / 'best.pth.tar'} is none of these: CompressAI bmshj2018-hyperprior "
         "checkpoint, MLIC++ checkpoint, UG-ICM checkpoint on MLIC++; it holds decoder, encoder"
     )
+
+
+def test_ugicm_models_import_makes_a_model_that_codes(case, tmp_path, capsys):
+    checkpoint = saved(checkpoint_of(case), tmp_path / "best.pth.tar")
+    model = tmp_path / "model.safetensors"
+    assert main(["models", "import", str(checkpoint), "-o", str(model), "--lambda", "0.05"]) == 0
+    assert "N=8, M=24" in capsys.readouterr().out
+    codec = Codec.load(str(model))
+    assert (codec.model.backbone, codec.model.quality_steps) == ("mlicpp", 1)
+    assert codec.model.training == import_checkpoint(checkpoint, 0.05).record
+    picture = scene(48, 80)
+    human, machine = codec.decode_views(codec.encode(picture), ["human", "machine"])
+    assert human.shape == picture.shape
+    # A plain backbone has one view.
+    assert np.array_equal(human, machine) == (case != "UG-ICM")
+
+
+def test_ugicm_models_import_refuses_in_one_line_and_writes_nothing(tmp_path, capsys):
+    checkpoint = saved({"a": torch.zeros(1)}, tmp_path / "best.pth.tar")
+    output = tmp_path / "model.safetensors"
+    assert main(["models", "import", str(checkpoint), "-o", str(output)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("ugicm: ")
+    assert error.count("\n") == 1
+    assert not output.exists()
+
+
+def test_ugicm_models_import_tells_wrong_usage_by_its_own_name(tmp_path, capsys):
+    assert main(["models", "import", "--colour"]) == 2
+    assert "ugicm models import --help tells more" in capsys.readouterr().err
+    assert main(["models", "import", "--help"]) == 0
+    assert "MLIC++" in capsys.readouterr().out
