@@ -35,6 +35,7 @@ metrics = ["psnr", "ms-ssim"]
 kind = "class-folders"
 name = "classes"
 folder = "classes"
+classes = "classes.txt"
 judges = ["squeezenet"]
 
 [[codecs]]
@@ -95,6 +96,7 @@ def folder(tmp_path_factory):
         save(folder / "classes" / f"n0{seed % 2}" / f"{seed}.png", seed)
     torch.manual_seed(0)
     save_file(squeezenet1_1().state_dict(), folder / "squeezenet.safetensors")
+    (folder / "classes.txt").write_text("n00 tench\nn01 goldfish\n")
     (folder / "run.toml").write_text(CONFIG)
     return folder
 
@@ -296,9 +298,18 @@ def test_a_file_that_holds_no_run_is_one_clear_line(tmp_path, capsys, text):
     assert error.count("\n") == 1
 
 
+def test_a_part_of_the_classes_is_not_numbered_by_itself(folder, capsys):
+    (folder / "part.toml").write_text(CONFIG.replace('classes = "classes.txt"', ""))
+    assert command("run", folder / "part.toml", "-o", folder / "part.json") == 1
+    error = capsys.readouterr().err
+    assert "classes has folders of 2 classes, and squeezenet tells 1000 apart: name a file" in error
+    assert error.count("\n") == 1
+
+
 def test_a_judge_that_is_not_to_be_had_stops_the_run_at_once(folder, tmp_path, capsys):
     for name in ("photos", "classes", "theirs"):
         shutil.copytree(folder / name, tmp_path / name)
+    shutil.copy(folder / "classes.txt", tmp_path)
     (tmp_path / "run.toml").write_text(CONFIG)
     assert run(tmp_path, tmp_path / "run.json") == 1
     error = capsys.readouterr().err

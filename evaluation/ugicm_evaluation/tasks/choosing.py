@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ugicm_evaluation.config import DatasetConfig
+from ugicm_evaluation.config import ClassFolders, DatasetConfig
 from ugicm_evaluation.datasets.opening import open_dataset
 from ugicm_evaluation.datasets.protocol import (
     AnnotatedDataset,
@@ -42,6 +42,8 @@ def choose_task(key: str, judge: Judge, config: DatasetConfig) -> Task:
     match judge.answer:
         case Answer.CLASSES:
             classes = dataset.classes if isinstance(dataset, ClassifiedDataset) else None
+            if isinstance(config, ClassFolders) and config.classes is None:
+                _check_folders(key, judge, config, set((classes or {}).values()))
             if classes is not None and max(classes.values()) >= len(judge.labels):
                 raise BadJudge(
                     f"{config.name} has class {max(classes.values())}, "
@@ -65,6 +67,15 @@ def choose_task(key: str, judge: Judge, config: DatasetConfig) -> Task:
             if max(numbers) < 0:
                 raise BadJudge(f"{key} and {config.name} have no category in common")
             return Detection(key, config, judge.confident, numbers, overlap)
+
+
+def _check_folders(key: str, judge: AnalyzerJudge, config: ClassFolders, classes: set[int]) -> None:
+    """Refuse to number a part of the classes by their order among themselves."""
+    if len(classes) != len(judge.labels):
+        raise BadJudge(
+            f"{config.name} has folders of {len(classes)} classes, and {key} tells "
+            f"{len(judge.labels)} apart: name a file of all as `classes`"
+        )
 
 
 def numbers_of(labels: Sequence[str], known: Mapping[str, int]) -> tuple[int, ...]:
