@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ugicm_codec.entropy.checkerboard import WINDOW, Checkerboard
-from ugicm_codec.entropy.integers import divide, exponentials, rescale
+from ugicm_codec.entropy.integers import divide, exponentials
 
 __all__ = ["LOGIT_LIMIT", "MAX_POSITIONS", "attend_globally", "attend_locally"]
 
@@ -72,24 +72,28 @@ def attend_locally(qkv: Tensor, position_bias: Tensor, shift: int, board: Checke
         order, within each channel head x C / heads + d; of the bits of ``qkv``.
     """
     batch, channels = len(qkv), qkv.shape[3] // 3
-    heads = len(position_bias)
-    margin = WINDOW // 2
-    padded = functional.pad(qkv, (0, 0, margin, margin, margin, margin)).flatten(1, 2)
-    size = WINDOW**2
+    heads, size, margin = len(position_bias), WINDOW**2, WINDOW // 2
+    padded = functional.pad(qkv, (0, 0, margin, margin, margin, margin)).to(torch.float64)
+    # Brought into the products' order before each position is gathered 25 times.
+    places = padded.view(batch, -1, 3, channels // heads, heads).permute(2, 4, 0, 1, 3)
+    places = places.contiguous()
+    biases = position_bias[:, None, None]
     at_once = max(1, _CHUNK_ELEMENTS // (batch * heads * size * size))
     parts = []
     for window, attends in zip(
         board.windows.split(at_once), board.attends.split(at_once), strict=True
     ):
-        around = padded[:, window].view(batch, -1, size, 3, channels // heads, heads)
-        # Each (N, positions, heads, 25, C / heads).
-        query, key, value = around.permute(3, 0, 1, 5, 2, 4).to(torch.float64)
-        sums = (query @ key.transpose(-2, -1)).to(torch.int64).add_(position_bias)
-        logits = rescale(sums, shift).clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).to(torch.int32)
-        logits.masked_fill_(~attends[:, None], _MASKED)
-        weights = exponentials(logits, dim=-1)
-        totals = weights.sum(-1, keepdim=True, dtype=torch.int64)
-        attended = divide((weights.to(torch.float64) @ value).to(torch.int64), totals)
-        part = attended.to(torch.int16).permute(0, 1, 3, 2, 4)
+        around = places.index_select(3, window.flatten())
+        # Each (heads, N, positions, 25, C / heads).
+        query, key, value = around.view(3, heads, batch, len(window), size, -1)
+        sums = (query @ key.transpose(-2, -1)).add_(biases)
+        # As ``rescale``, on integers that stand in floats already: scaling and floors are exact.
+        rounded = sums.add_(2.0 ** (shift - 1) if shift > 0 else 0.0).mul_(2.0**-shift).floor_()
+        logits = rounded.clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).to(torch.int32)
+        logits.masked_fill_(~attends, _MASKED)
+        weights = exponentials(logits, dim=-1).to(torch.float64)
+        totals = weights.sum(-1, keepdim=True)
+        attended = divide((weights @ value).to(torch.int64), totals.to(torch.int64))
+        part = attended.to(torch.int16).permute(1, 2, 3, 0, 4)
         parts.append(part.reshape(batch, -1, size * channels))
     return torch.cat(parts, dim=1)

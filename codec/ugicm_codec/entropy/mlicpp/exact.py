@@ -198,8 +198,12 @@ def relative_positions() -> Tensor:
 
 
 def _finish(form: LayerForm, shift: int, narrow: int) -> Callable[[Tensor], Tensor]:
+    half = 1 << max(0, shift) >> 1
+
     def bounded(sums: Tensor, limit: int, dtype: torch.dtype) -> Tensor:
-        return rescale(sums, shift).clamp_(-limit, limit).to(dtype)
+        # In place: nobody else has the sums.
+        rounded = sums.add_(half).bitwise_right_shift_(shift) if shift > 0 else rescale(sums, shift)
+        return rounded.clamp_(-limit, limit).to(dtype)
 
     def plain(sums: Tensor) -> Tensor:
         return bounded(sums, ACTIVATION_LIMIT, torch.int16)
