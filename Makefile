@@ -51,6 +51,7 @@ fuzz: .venv/.fuzz ## search a parser for crashes by coverage (TARGET=picture FUZ
 bench: .venv/.development ## compare speed and size with CompressAI, side by side
 	.venv/bin/python bench
 	.venv/bin/python bench/training.py
+	.venv/bin/python bench/mlicpp.py
 
 .PHONY: load
 load: .venv/.development ## load the services by a schedule (LOAD="--overload 2", LOAD=--help)
