@@ -9,7 +9,7 @@ import grpc
 
 from ugicm_servicekit.addresses import is_loopback, join_address
 from ugicm_servicekit.errors import BadSettings
-from ugicm_servicekit.settings import Exposure, Reflection, ServerSettings
+from ugicm_servicekit.settings import Exposure, ListenerSettings, Reflection, ServerSettings
 from ugicm_servicekit.tls import CertificateFiles, KeyPair, server_credentials
 
 __all__ = ["certificates_of", "check_exposure", "credentials_of", "reflects", "tell_exposure"]
@@ -17,7 +17,7 @@ __all__ = ["certificates_of", "check_exposure", "credentials_of", "reflects", "t
 _log = logging.getLogger(__name__)
 
 
-def check_exposure(settings: ServerSettings) -> None:
+def check_exposure(settings: ListenerSettings) -> None:
     """Refuse settings by which more people could call than whoever wrote them may think.
 
     Raises:
@@ -38,7 +38,7 @@ def check_exposure(settings: ServerSettings) -> None:
         raise BadSettings([problem])
 
 
-def tell_exposure(settings: ServerSettings, port: int) -> None:
+def tell_exposure(settings: ListenerSettings, port: int) -> None:
     """Log who can reach the server, as a warning where that is anybody."""
     address = join_address(settings.host, port)
     missing = _missing(settings)
@@ -52,7 +52,7 @@ def tell_exposure(settings: ServerSettings, port: int) -> None:
         )
 
 
-def credentials_of(settings: ServerSettings) -> grpc.ServerCredentials | None:
+def credentials_of(settings: ListenerSettings) -> grpc.ServerCredentials | None:
     """Return what to serve TLS with; None: plaintext.
 
     Raises:
@@ -63,7 +63,7 @@ def credentials_of(settings: ServerSettings) -> grpc.ServerCredentials | None:
     return server_credentials(KeyPair(settings.tls_cert, settings.tls_key), settings.tls_ca)
 
 
-def certificates_of(settings: ServerSettings) -> CertificateFiles | None:
+def certificates_of(settings: ListenerSettings) -> CertificateFiles | None:
     """Return what TLS is served from, to be looked at again; None: plaintext.
 
     Raises:
@@ -81,6 +81,6 @@ def reflects(settings: ServerSettings) -> bool:
     return settings.reflection is Reflection.ON
 
 
-def _missing(settings: ServerSettings) -> str:
+def _missing(settings: ListenerSettings) -> str:
     parts: list[tuple[Path | None, str]] = [(settings.tls_cert, "TLS"), (settings.tokens, "tokens")]
     return " and ".join(name for path, name in parts if path is None)

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import NoReturn, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from ugicm_codec.errors import CodecError
 from ugicm_codec.memory import keep_freed_memory
@@ -20,15 +20,34 @@ from ugicm_servicekit.errors import BadSettings, ReloadFailed, ServicekitError
 from ugicm_servicekit.garbage import Loaded, spare_what_is_loaded
 from ugicm_servicekit.logs import configure_logging
 from ugicm_servicekit.redaction import redact
+from ugicm_servicekit.reloading import Reloader
 from ugicm_servicekit.server import Server
-from ugicm_servicekit.settings import ServerSettings, read_settings
+from ugicm_servicekit.settings import ListenerSettings, ServerSettings, read_settings
 from ugicm_servicekit.status import StatusTable
 from ugicm_servicekit.tracing import begin_tracing, end_tracing, exporter_to
 
-__all__ = ["run_service"]
+__all__ = ["Lifecycle", "run_process", "run_service"]
 
 _log = logging.getLogger(__name__)
+
+
+class Lifecycle(Protocol):
+    """A server of any protocol, as its process sees it; ``Server`` says what each part does."""
+
+    stopping: asyncio.Event
+    serving: asyncio.Event
+    reloader: Reloader
+
+    async def listen(self) -> int: ...
+
+    def stop(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
 _Settings = TypeVar("_Settings", bound=ServerSettings)
+_AnySettings = TypeVar("_AnySettings", bound=ListenerSettings)
+_Server = TypeVar("_Server", bound=Lifecycle)
 
 # How long closing may take after the drain, before the process ends anyway.
 _CLOSING_SECONDS = 5.0
@@ -69,6 +88,38 @@ def run_service(
     Returns:
         0 after draining, 1 if the service could not start, 2 if its settings are wrong.
     """
+    return run_process(
+        name,
+        settings_kind,
+        lambda settings: Server(settings, table, services=services),
+        body,
+        start_errors=start_errors,
+        arguments=arguments,
+    )
+
+
+def run_process(
+    name: str,
+    settings_kind: type[_AnySettings],
+    make_server: Callable[[_AnySettings], _Server],
+    body: Callable[[_AnySettings, _Server], Awaitable[None]],
+    *,
+    start_errors: tuple[type[Exception], ...] = (),
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Do as ``run_service`` does, with a server of any protocol.
+
+    Args:
+        name: as for ``run_service``.
+        settings_kind: as for ``run_service``.
+        make_server: makes the server from its settings, inside the event loop.
+        body: as for ``run_service``.
+        start_errors: as for ``run_service``.
+        arguments: as for ``run_service``.
+
+    Returns:
+        0 after draining, 1 if the service could not start, 2 if its settings are wrong.
+    """
     refusals: tuple[type[Exception], ...] = (ServicekitError, CodecError, *start_errors)
     try:
         settings = read_settings(
@@ -84,7 +135,7 @@ def run_service(
         if settings.trace_endpoint is not None:
             exporter = exporter_to(settings.trace_endpoint)
             begin_tracing(name, exporter, ratio=settings.trace_ratio)
-        asyncio.run(_run(settings, body, services=services, table=table))
+        asyncio.run(_run(settings, make_server, body))
     except BadSettings as error:
         for problem in error.problems:
             print(redact(f"{name}: {problem}"), file=sys.stderr)
@@ -104,13 +155,11 @@ def _allow_many_connections() -> None:
 
 
 async def _run(
-    settings: _Settings,
-    body: Callable[[_Settings, Server], Awaitable[None]],
-    *,
-    services: Sequence[str],
-    table: StatusTable,
+    settings: _AnySettings,
+    make_server: Callable[[_AnySettings], _Server],
+    body: Callable[[_AnySettings, _Server], Awaitable[None]],
 ) -> None:
-    server = Server(settings, table, services=services)
+    server = make_server(settings)
     _heed_signals(server, settings.drain_seconds)
     try:
         port = await server.listen()
@@ -133,13 +182,13 @@ async def _run(
         await server.close()
 
 
-async def _spare_what_is_loaded(server: Server) -> None:
+async def _spare_what_is_loaded(server: Lifecycle) -> None:
     await server.serving.wait()
     spare_what_is_loaded()
     server.reloader.add(Loaded())
 
 
-def _heed_signals(server: Server, drain_seconds: float) -> None:
+def _heed_signals(server: Lifecycle, drain_seconds: float) -> None:
     """Drain at SIGTERM and SIGINT, end at the second of them, and reload at SIGHUP."""
     loop = asyncio.get_running_loop()
     stops = (signal.SIGTERM, signal.SIGINT)
@@ -167,7 +216,7 @@ def _heed_signals(server: Server, drain_seconds: float) -> None:
     loop.add_signal_handler(signal.SIGHUP, reload)
 
 
-async def _reload(server: Server) -> None:
+async def _reload(server: Lifecycle) -> None:
     with suppress(ReloadFailed):  # which is in the log
         await server.reloader.reload()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -19,7 +18,6 @@ from ugicm_servicekit import admin
 from ugicm_servicekit.addresses import join_address
 from ugicm_servicekit.authorisation import Authorisation
 from ugicm_servicekit.clients import Clients, Shares
-from ugicm_servicekit.durable import write_durably
 from ugicm_servicekit.errors import CallError, CannotListen, NotReady, Stopping
 from ugicm_servicekit.exposure import (
     certificates_of,
@@ -29,6 +27,7 @@ from ugicm_servicekit.exposure import (
     tell_exposure,
 )
 from ugicm_servicekit.health import Health
+from ugicm_servicekit.listening import check_address, write_port
 from ugicm_servicekit.observation import CallsUnderWay, Observation
 from ugicm_servicekit.readiness import Problem, Readiness, Severity
 from ugicm_servicekit.refusals import Refusals
@@ -113,7 +112,7 @@ class Server:
                 the port file cannot be written.
         """
         host, wanted = self._settings.host, self._settings.port
-        _check_address(host, wanted)
+        check_address(host, wanted)
         try:
             port = self._add_port(join_address(host, wanted))
         except RuntimeError as error:
@@ -132,7 +131,7 @@ class Server:
         _log.info("listening on %s", join_address(host, port))
         tell_exposure(self._settings, port)
         if self._settings.port_file is not None:
-            _write_port(self._settings.port_file, port)
+            write_port(self._settings.port_file, port)
             self._port_file = self._settings.port_file
         return port
 
@@ -271,27 +270,3 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
 
 def _milliseconds(seconds: float) -> int:
     return round(1000 * seconds)
-
-
-def _check_address(host: str, port: int) -> None:
-    """Find out by a plain socket why grpc would fail: it only says that it did."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            # Two sockets with SO_REUSEADDR may bind one port; only one of them may listen.
-            probe.listen()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise CannotListen(f"cannot listen on {join_address(host, port)}: {reason}") from error
-
-
-def _write_port(path: Path, port: int) -> None:
-    """Write the port so that a reader sees all of it or no file."""
-    try:
-        write_durably(path, f"{port}\n".encode())
-    except OSError as error:
-        raise CannotListen(f"cannot write the port to {path}: {error.strerror}") from error

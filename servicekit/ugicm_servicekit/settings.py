@@ -20,11 +20,13 @@ from ugicm_servicekit.logs import LogFormat, LogLevel
 __all__ = [
     "DEFAULT_MAX_MESSAGE_BYTES",
     "Exposure",
+    "ListenerSettings",
     "Reflection",
     "ServerSettings",
     "Setting",
     "Transport",
     "UpstreamSettings",
+    "UpstreamTransportSettings",
     "read_settings",
 ]
 
@@ -80,15 +82,12 @@ class Transport(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerSettings:
-    """What every server needs to be told."""
+class ListenerSettings:
+    """What everything that listens needs to be told, whatever protocol it speaks."""
 
     host: Annotated[str, Setting("address to listen on")] = "127.0.0.1"
     port: Annotated[int, Setting("port to listen on; 0 takes a free one", 0, 65_535)] = 0
     port_file: Annotated[Path | None, Setting("file to write the port to")] = None
-    max_message_bytes: Annotated[
-        int, Setting("largest message to accept or send, in bytes", 2**16, 2**31 - 1)
-    ] = DEFAULT_MAX_MESSAGE_BYTES
     drain_seconds: Annotated[
         float, Setting("how long running calls may take to finish at the end", 0)
     ] = 20.0
@@ -108,11 +107,41 @@ class ServerSettings:
     insecure: Annotated[
         Exposure, Setting("whom to serve without TLS and tokens: this-machine-only, or in words")
     ] = Exposure.THIS_MACHINE
+
+    max_connections: Annotated[int, Setting("most connections at once", 1, 1_000_000)] = 4096
+    metrics_host: Annotated[str, Setting("address for metrics and probes by HTTP")] = "127.0.0.1"
+    metrics_port: Annotated[
+        int | None,
+        Setting(
+            "their port, by custom the service's plus 10; 0 takes a free one; unset: none",
+            0,
+            65_535,
+        ),
+    ] = None
+    trace_endpoint: Annotated[
+        str | None, Setting("OTLP collector of traces, such as http://host:4317; unset: no traces")
+    ] = None
+    trace_ratio: Annotated[
+        float, Setting("share of frames and calls that are traced, 0 to 1", 0, 1)
+    ] = 1.0
+    log_level: Annotated[LogLevel, Setting("least level to log")] = LogLevel.INFO
+    log_format: Annotated[LogFormat, Setting("how to write the log, on standard error")] = (
+        LogFormat.LINES
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings(ListenerSettings):
+    """What every gRPC server needs to be told."""
+
+    max_message_bytes: Annotated[
+        int, Setting("largest message to accept or send, in bytes", 2**16, 2**31 - 1)
+    ] = DEFAULT_MAX_MESSAGE_BYTES
+
     reflection: Annotated[
         Reflection, Setting("whether to answer server reflection; auto: only without tokens")
     ] = Reflection.AUTO
 
-    max_connections: Annotated[int, Setting("most connections at once", 1, 1_000_000)] = 4096
     max_calls: Annotated[int, Setting("most calls at once", 1, 1_000_000)] = 2048
     max_calls_per_connection: Annotated[
         int, Setting("most calls at once on one connection; more wait at the client", 1, 1_000_000)
@@ -145,41 +174,28 @@ class ServerSettings:
     connection_grace_seconds: Annotated[
         float, Setting("how long its calls may then go on", 0, 10**6)
     ] = 60.0
-    metrics_host: Annotated[str, Setting("address for metrics and probes by HTTP")] = "127.0.0.1"
-    metrics_port: Annotated[
-        int | None,
-        Setting(
-            "their port, by custom the service's plus 10; 0 takes a free one; unset: none",
-            0,
-            65_535,
-        ),
-    ] = None
-    trace_endpoint: Annotated[
-        str | None, Setting("OTLP collector of traces, such as http://host:4317; unset: no traces")
-    ] = None
-    trace_ratio: Annotated[
-        float, Setting("share of frames and calls that are traced, 0 to 1", 0, 1)
-    ] = 1.0
-    log_level: Annotated[LogLevel, Setting("least level to log")] = LogLevel.INFO
-    log_format: Annotated[LogFormat, Setting("how to write the log, on standard error")] = (
-        LogFormat.LINES
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpstreamSettings:
-    """What a service needs to be told to be let in by the one behind it."""
+class UpstreamTransportSettings:
+    """How a service reaches those behind it."""
 
     upstream_transport: Annotated[
-        Transport, Setting("how to reach the decoder; a file of TLS means tls")
+        Transport, Setting("how to reach the services behind; a file of TLS means tls")
     ] = Transport.PLAINTEXT
     upstream_tls_ca: Annotated[
-        Path | None, Setting("authorities of the decoder's certificate, PEM; none: the system's")
+        Path | None, Setting("authorities of their certificates, PEM; none: the system's")
     ] = None
-    upstream_tls_cert: Annotated[
-        Path | None, Setting("certificate chain to show to the decoder, PEM")
-    ] = None
+    upstream_tls_cert: Annotated[Path | None, Setting("certificate chain to show to them, PEM")] = (
+        None
+    )
     upstream_tls_key: Annotated[Path | None, Setting("its private key, PEM")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpstreamSettings(UpstreamTransportSettings):
+    """What a service needs to be told to be let in by the decoder behind it."""
+
     upstream_token_file: Annotated[
         Path | None, Setting("file that holds the token to show to the decoder")
     ] = None
