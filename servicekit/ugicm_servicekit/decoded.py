@@ -13,7 +13,7 @@ from ugicm_codec.limits import Limits
 from ugicm_servicekit.errors import BadAnswer
 from ugicm_servicekit.pictures import Pixels, check_size
 
-__all__ = ["Decoded", "assemble"]
+__all__ = ["Decoded", "DecodedFile", "assemble", "assemble_file"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,21 @@ class Decoded:
 
     start: decoder_pb2.DecodeStart
     images: list[Pixels]
+    statistics: decoder_pb2.DecodeStatistics
+
+
+@dataclass(frozen=True)
+class DecodedFile:
+    """One view of one stream, as a picture file.
+
+    Attributes:
+        start: what was decoded, and by which model.
+        data: the file.
+        statistics: where the decoder spent its time.
+    """
+
+    start: decoder_pb2.DecodeStart
+    data: bytes
     statistics: decoder_pb2.DecodeStatistics
 
 
@@ -48,10 +63,41 @@ async def assemble(
     coming = aiter(parts)
     start = (await _next(coming, "start")).start
     images = [await _picture(coming, view, limits) for view in views]
-    statistics = (await _next(coming, "statistics")).statistics
-    async for _ in coming:
-        raise BadAnswer("more parts follow the statistics")
-    return Decoded(start, images, statistics)
+    return Decoded(start, images, await _end(coming))
+
+
+async def assemble_file(
+    parts: AsyncIterable[decoder_pb2.DecodeResponse],
+    *,
+    view: float,
+    pixel_format: int,
+    limits: Limits,
+) -> DecodedFile:
+    """Return what the parts of one answer of ``Decode`` make up, without reading the file.
+
+    Args:
+        parts: the answer, to its end.
+        view: the only one of the request.
+        pixel_format: the request's, of ``ugicm.v1.PixelFormat``, that of a file.
+        limits: bounds on the picture; its file may have twice the bytes of its pixels.
+
+    Raises:
+        BadAnswer: the parts are not those of the contract.
+        ImageTooLarge: the picture exceeds ``limits``.
+    """
+    coming = aiter(parts)
+    start = (await _next(coming, "start")).start
+    picture = (await _next(coming, "picture")).picture
+    check_size(picture.height, picture.width, limits)
+    # Noise makes a lossless file larger than its pixels, and one of few pixels is mostly headers.
+    most = 6 * picture.height * picture.width + 2**16
+    if (picture.format, picture.view) != (pixel_format, view) or not 0 < picture.num_bytes <= most:
+        raise BadAnswer(
+            f"expected a file of view {view:g} in format {pixel_format} of at most {most} bytes, "
+            f"got {picture.num_bytes} bytes of view {picture.view:g} in format {picture.format}"
+        )
+    data = await _chunks(coming, picture.num_bytes)
+    return DecodedFile(start, bytes(data), await _end(coming))
 
 
 async def _picture(
@@ -66,12 +112,26 @@ async def _picture(
             f"in {num_bytes} bytes of format {picture.format}"
         )
     check_size(height, width, limits)
+    data = await _chunks(parts, num_bytes)
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+async def _chunks(parts: AsyncIterator[decoder_pb2.DecodeResponse], num_bytes: int) -> bytearray:
     data = bytearray()
     while len(data) < num_bytes:
         data += (await _next(parts, "chunk")).chunk
     if len(data) > num_bytes:
         raise BadAnswer(f"a picture of {num_bytes} bytes came in {len(data)}")
-    return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+    return data
+
+
+async def _end(
+    parts: AsyncIterator[decoder_pb2.DecodeResponse],
+) -> decoder_pb2.DecodeStatistics:
+    statistics = (await _next(parts, "statistics")).statistics
+    async for _ in parts:
+        raise BadAnswer("more parts follow the statistics")
+    return statistics
 
 
 async def _next(

@@ -8,7 +8,7 @@ import pytest
 from ugicm.v1 import decoder_pb2, types_pb2
 from ugicm_codec.errors import ImageTooLarge
 from ugicm_codec.limits import Limits
-from ugicm_servicekit.decoded import assemble
+from ugicm_servicekit.decoded import assemble, assemble_file
 from ugicm_servicekit.errors import BadAnswer
 
 START = {"start": {"model": "a model"}}
@@ -78,3 +78,55 @@ async def test_an_answer_against_the_contract_says_what_is_wrong(parts, words):
 async def test_a_picture_above_the_limits_is_refused_before_its_bytes_come():
     with pytest.raises(ImageTooLarge, match="2x4 pixels exceed 7"):
         await assembled(START, picture(0), max_pixels=7)
+
+
+FILE = (
+    START,
+    picture(0.5, format=types_pb2.PIXEL_FORMAT_PNG, num_bytes=9),
+    {"chunk": b"\x89PNG"},
+    {"chunk": b"bytes"},
+    END,
+)
+
+
+async def file_of(*parts, **limits):
+    async def answer():
+        for part in parts:
+            yield decoder_pb2.DecodeResponse(**part)
+
+    return await assemble_file(
+        answer(), view=0.5, pixel_format=types_pb2.PIXEL_FORMAT_PNG, limits=Limits(**limits)
+    )
+
+
+async def test_the_chunks_of_a_file_become_the_file():
+    decoded = await file_of(*FILE)
+    assert (decoded.data, decoded.start.model) == (b"\x89PNGbytes", "a model")
+    assert decoded.statistics.queue_seconds == 0.5
+
+
+@pytest.mark.parametrize("length", range(len(FILE)))
+async def test_a_file_that_ends_early_is_none(length):
+    with pytest.raises(BadAnswer, match="got the end"):
+        await file_of(*FILE[:length])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"format": types_pb2.PIXEL_FORMAT_JPEG},
+        {"view": 0.25},
+        {"num_bytes": 0},
+        {"num_bytes": 6 * 2 * 4 + 2**16 + 1},
+    ],
+    ids=["format", "view", "empty", "large"],
+)
+async def test_a_file_other_than_the_one_asked_for_is_refused(wrong):
+    fields = {"format": types_pb2.PIXEL_FORMAT_PNG, "num_bytes": 9, **wrong}
+    with pytest.raises(BadAnswer, match=r"expected a file of view 0\.5"):
+        await file_of(START, picture(fields.pop("view", 0.5), **fields), *FILE[2:])
+
+
+async def test_a_file_of_too_large_a_picture_is_refused():
+    with pytest.raises(ImageTooLarge, match="2x4 pixels exceed 7"):
+        await file_of(*FILE, max_pixels=7)
