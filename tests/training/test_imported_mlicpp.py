@@ -12,7 +12,9 @@ from ugicm_client.commands.main import main
 from ugicm_codec import Codec
 from ugicm_codec.models.conditioning import EmbeddingOutput
 from ugicm_training.errors import ForeignCheckpoint
+from ugicm_training.export import export_model
 from ugicm_training.imported.kinds import Kind, import_checkpoint
+from ugicm_training.pretrained import load_start
 
 # A network is the same to the last digits however many threads there are.
 __all__ = ["one_thread"]
@@ -246,3 +248,29 @@ def test_ugicm_models_import_tells_wrong_usage_by_its_own_name(tmp_path, capsys)
     assert "ugicm models import --help tells more" in capsys.readouterr().err
     assert main(["models", "import", "--help"]) == 0
     assert "MLIC++" in capsys.readouterr().out
+
+
+@torch.no_grad()
+def test_a_start_from_the_model_file_is_the_imported_network(case, tmp_path):
+    """But for the rounding of weights: every network between hyper-latents and parameters."""
+    imported = import_checkpoint(saved(checkpoint_of(case), tmp_path / "best.pth.tar"), 0.05)
+    model = imported.model.eval()
+    picture = torch.from_numpy(scene(128, 128, 9)).permute(2, 0, 1)[None].float() / 255.0
+    data = export_model(model, calibration=picture, quality_steps=1, training=imported.record)
+    (tmp_path / "model.safetensors").write_bytes(data)
+    start = load_start(tmp_path / "model.safetensors")
+    assert start.model.gains.lambdas == (0.05, 0.05)
+    assert torch.allclose(start.model.hyper_offsets(), model.hyper_offsets(), atol=1 / 16)
+    y = model.g_a(picture)
+    offsets = model.hyper_offsets()[:, None, None]
+    z_hat = (model.h_a(y) - offsets).round() + offsets
+    hyper, same_hyper = model.h_s(z_hat), start.model.h_s(z_hat)
+    slices = model.context(y, hyper).y_hat.chunk(SIZES["slices"], 1)
+    for index, part in enumerate(y.chunk(SIZES["slices"], 1)):
+        one, other = (
+            each.context.slices[index](part, list(slices[:index]), features)
+            for each, features in ((model, hyper), (start.model, same_hyper))
+        )
+        for ours, theirs in ((one.means, other.means), (one.scales, other.scales)):
+            assert (ours - theirs).abs().mean() < 0.02 * ours.std()
+            assert (ours - theirs).abs().max() < 0.1 * ours.std()

@@ -15,6 +15,7 @@ from ugicm_training.checkpoints import read_checkpoint
 from ugicm_training.data import load_photos
 from ugicm_training.export import calibration_crops, export_model
 from ugicm_training.mlicpp import TrainableMlicpp
+from ugicm_training.pretrained import load_start
 from ugicm_training.recipes import Trained
 from ugicm_training.starting import first_checkpoint
 
@@ -135,3 +136,43 @@ def test_an_export_codes_and_decodes_either_view(folder, whole, tmp_path):
     picture = scene(80, 112, 3)
     decoded = codec.decode_views(codec.encode(picture), ["human", "machine"])
     assert all(each.shape == picture.shape for each in decoded)
+
+
+@torch.no_grad()
+def test_a_model_file_is_a_starting_point(folder, whole, tmp_path):
+    """A retrofit goes on with the file's own networks, and keeps its streams."""
+    checkpoint = read_checkpoint(whole)
+    codec = export(checkpoint, folder, tmp_path / "model.safetensors")
+    start = load_start(tmp_path / "model.safetensors")
+    original = checkpoint.model()
+    picture = torch.from_numpy(scene(64, 128, 9)).permute(2, 0, 1)[None].float() / 255.0
+    predictions = []
+    for model in (original, start.model):
+        model.eval()
+        gain, _ = model.gains(torch.tensor([1.0]))
+        y = original.g_a(picture) * gain[:, :, None, None]
+        z_hat = original.h_a(y).round()
+        predictions.append(model.predict(y, model.h_s(z_hat), precision=torch.float32))
+    ours, theirs = predictions
+    scale = ours.means.abs().max()
+    assert (ours.means - theirs.means).abs().max() < 0.02 * max(1.0, float(scale))
+    assert (ours.scales - theirs.scales).abs().max() < 0.02 * max(1.0, float(ours.scales.max()))
+    torch.nn.init.normal_(start.model.g_s.view_terms[7].weight)
+    data = export_model(
+        start.model, calibration=None, quality_steps=3, training={}, base=start.base
+    )
+    (tmp_path / "retrofit.safetensors").write_bytes(data)
+    retrofit = Codec.load(str(tmp_path / "retrofit.safetensors"), precision=torch.float32)
+    assert retrofit.model.latents_id == codec.model.latents_id
+    stream = codec.encode(scene(64, 64))
+    assert retrofit.encode(scene(64, 64)) == stream
+    assert not np.array_equal(retrofit.decode(stream, "machine"), codec.decode(stream, "machine"))
+    # An entropy model that has moved makes other latents.
+    start.model.context.slices[1].intra.mlp[0].weight[0, 0] += 0.1
+    data = export_model(
+        start.model, calibration=None, quality_steps=3, training={}, base=start.base
+    )
+    (tmp_path / "moved.safetensors").write_bytes(data)
+    assert (
+        Codec.load(str(tmp_path / "moved.safetensors")).model.latents_id != codec.model.latents_id
+    )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ugicm_codec.models.bmshj2018 import Bmshj2018Config, HyperSynthesis
 from ugicm_codec.models.modelfile import ENTROPY_PREFIX, ModelFile, ModelInfo, read_model_file
+from ugicm_training.backbones import new_model
 from ugicm_training.bottleneck import fit_bottleneck
 from ugicm_training.constraints import set_effective_state
 from ugicm_training.errors import BadStart
 from ugicm_training.fixed_point import from_fixed_point
+from ugicm_training.mlicpp import TrainableMlicpp
+from ugicm_training.mlicpp_floats import mlicpp_from_fixed_point
 from ugicm_training.model import QualityGains, Trainable, TrainableHyperprior
 
 __all__ = ["Start", "codes_as", "load_start"]
@@ -39,7 +41,7 @@ class Start:
             tables (Kullback-Leibler divergence, mean over channels).
     """
 
-    model: TrainableHyperprior
+    model: Trainable
     base: Mapping[str, Tensor] | None
     info: ModelInfo | None
     bottleneck_loss: float
@@ -66,15 +68,13 @@ def load_start(name: str | Path, *, lambdas: tuple[float, float] | None = None) 
         gains = _gains(entropy["gain"], entropy["inverse_gain"], lambdas or _lambdas(file))
         # Networks draw what they are made with: the caller's random numbers stay as they were.
         with torch.random.fork_rng(devices=[]):
-            model = TrainableHyperprior(
-                file.config, knots=len(gains.log_gain), lambdas=gains.lambdas
-            )
+            model = new_model(file.config, knots=len(gains.log_gain), lambdas=gains.lambdas)
         model.gains = gains
         for part in ("g_a", "h_a", "g_s"):
             set_effective_state(getattr(model, part), file.part(f"{part}."))
-        offsets = from_fixed_point(entropy, model.h_s)
+        offsets = _set_entropy_networks(model, entropy)
         # A file's h_a makes the integers, a model's the values.
-        model.h_a.get_parameter("4.bias").data.add_(offsets)
+        model.h_a.get_parameter(model.hyper_bias).data.add_(offsets)
     except ValueError as error:
         raise BadStart(f"{file.info.name} cannot be trained further: {error}") from error
     loss = fit_bottleneck(model.bottleneck, _hyper_tables(entropy), offsets)
@@ -87,31 +87,36 @@ def codes_as(model: Trainable, base: Mapping[str, Tensor]) -> bool:
 
     The entropy bottleneck is only ever trained together with those, so it is not looked at.
     """
-    # Training begins with model files of this backbone alone.
-    if not isinstance(model, TrainableHyperprior):
+    transforms = model.coding_transforms()
+    if not _same([(value, base.get(name)) for name, value in transforms.items()]):
         return False
-    if base["entropy.gain"].shape[1] != model.config.latent_channels:
-        return False
-    if base["g_a.0.weight"].shape[0] != model.config.channels:
-        return False
-    pairs = [(value, base[name]) for name, value in model.coding_transforms().items()]
     entropy = {
         key.removeprefix(ENTROPY_PREFIX): value
         for key, value in base.items()
         if key.startswith(ENTROPY_PREFIX)
     }
-    pairs += _pairs(model.h_s, _h_s_of(entropy, model.config))
-    pairs += _pairs(
-        model.gains, _gains(entropy["gain"], entropy["inverse_gain"], model.gains.lambdas)
-    )
+    with torch.random.fork_rng(devices=[]):
+        original = new_model(
+            model.config, knots=len(model.gains.log_gain), lambdas=model.gains.lambdas
+        )
+    _set_entropy_networks(original, entropy)
+    pairs = _pairs(model.h_s, original.h_s)
+    if isinstance(model, TrainableMlicpp):
+        pairs += _pairs(model.context, original.get_submodule("context"))
+    gains = _gains(entropy["gain"], entropy["inverse_gain"], model.gains.lambdas)
+    return _same(pairs + _pairs(model.gains, gains))
+
+
+def _same(pairs: Sequence[tuple[Tensor, Tensor | None]]) -> bool:
     return all(
-        ours.shape == theirs.shape
+        theirs is not None
+        and ours.shape == theirs.shape
         and torch.allclose(ours.cpu(), theirs.float(), rtol=_SAME_RELATIVE, atol=_SAME_ABSOLUTE)
         for ours, theirs in pairs
     )
 
 
-def _pairs(ours: nn.Module, theirs: nn.Module) -> list[tuple[Tensor, Tensor]]:
+def _pairs(ours: nn.Module, theirs: nn.Module) -> list[tuple[Tensor, Tensor | None]]:
     return [
         (value, theirs.get_parameter(name))
         for name, value in ours.named_parameters()
@@ -120,11 +125,12 @@ def _pairs(ours: nn.Module, theirs: nn.Module) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
-def _h_s_of(entropy: Mapping[str, Tensor], config: Bmshj2018Config) -> HyperSynthesis:
-    with torch.random.fork_rng(devices=[]):
-        h_s = HyperSynthesis(config)
-    from_fixed_point(entropy, h_s)
-    return h_s
+def _set_entropy_networks(model: Trainable, entropy: Mapping[str, Tensor]) -> Tensor:
+    """Give a model the networks that stand in a file as integers, and return the offsets."""
+    if isinstance(model, TrainableMlicpp):
+        return mlicpp_from_fixed_point(entropy, model.h_s, model.context, model.config)
+    assert isinstance(model, TrainableHyperprior)
+    return from_fixed_point(entropy, model.h_s)
 
 
 def _hyper_tables(entropy: Mapping[str, Tensor]) -> dict[str, Tensor]:
