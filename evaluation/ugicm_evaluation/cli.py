@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import click
-from ugicm_analyzers.errors import AnalyzerError
 
+from ugicm_analyzers.errors import AnalyzerError
 from ugicm_codec.errors import CodecError
 from ugicm_evaluation.commands.bd import bd
 from ugicm_evaluation.commands.plot import plot

@@ -7,7 +7,6 @@ import asyncio
 import grpc
 import numpy as np
 import pytest
-from ugicm_analyzers.registry import load_analyzers
 
 from tests.analytics.analyzers import Brightness, Broken, Everything, bright
 from tests.analytics.harness import (
@@ -26,6 +25,7 @@ from tests.analytics.photos import photo
 from ugicm.v1 import analytics_pb2 as pb
 from ugicm.v1 import decoder_pb2
 from ugicm.v1 import types_pb2 as types
+from ugicm_analyzers.registry import load_analyzers
 
 GREY = np.full((5, 7, 3), 51, np.uint8)
 NOWHERE = "127.0.0.1:1"

@@ -8,7 +8,6 @@ import threading
 import grpc
 import numpy as np
 import pytest
-from ugicm_analyzers.protocol import AnalyzerInfo, Findings, Task
 
 from tests.analytics.analyzers import Brightness, Broken, bright
 from tests.analytics.harness import MACHINE, FixedDecoder, analyzing, decoding, key, rgb
@@ -16,6 +15,7 @@ from ugicm.v1 import analytics_pb2 as pb
 from ugicm.v1 import types_pb2 as types
 from ugicm_analytics.errors import AnalyzerStuck, AnalyzerTooSlow
 from ugicm_analytics.lanes import Lane
+from ugicm_analyzers.protocol import AnalyzerInfo, Findings, Task
 from ugicm_servicekit.batching import BatchLimits
 from ugicm_servicekit.errors import Overloaded
 

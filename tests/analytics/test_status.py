@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ugicm_analyzers.errors import BadLabels, UnknownAnalyzer
-
 from ugicm_analytics.errors import AnalyticsError
 from ugicm_analytics.status import ANALYTICS_STATUS
+from ugicm_analyzers.errors import BadLabels, UnknownAnalyzer
 from ugicm_codec.errors import CodecError
 from ugicm_servicekit.errors import CallError
 from ugicm_servicekit.status import leaves

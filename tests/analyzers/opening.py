@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+
 from ugicm_analyzers.registry import open_analyzer
 from ugicm_analyzers.specification import parse_specification
 

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+
+from tests.analytics.photos import photo
 from ugicm_analyzers.errors import AnalyzerUnavailable
 from ugicm_analyzers.protocol import Findings
 from ugicm_analyzers.registry import load_analyzers
-
-from tests.analytics.photos import photo
 
 
 @pytest.fixture(scope="module")

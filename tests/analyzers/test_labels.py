@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification, BadWeights
 from ugicm_analyzers.labels import (
     answerable,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pycocotools import mask as coco
+
 from ugicm_analyzers.masks import mask_from_pixels, pixels_from_mask
 from ugicm_analyzers.protocol import Mask
 

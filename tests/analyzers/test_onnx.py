@@ -9,14 +9,14 @@ import onnx
 import pytest
 import torch
 from onnx import helper
-from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification, BadWeights
-from ugicm_analyzers.labels import coco_labels
-from ugicm_analyzers.protocol import Box, Task
-from ugicm_analyzers.specification import Preprocessing
 
 from tests.analyzers.graphs import classifier, steady, write
 from tests.analyzers.opening import opened
 from tests.pictures import noise, scene
+from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification, BadWeights
+from ugicm_analyzers.labels import coco_labels
+from ugicm_analyzers.protocol import Box, Task
+from ugicm_analyzers.specification import Preprocessing
 
 LABELS = ("cat", "dog")
 

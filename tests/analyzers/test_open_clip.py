@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from ugicm_analyzers.errors import AnalyzerUnavailable, BadLabels, BadSpecification, BadWeights
 
 import torchvision_cpu
 from tests.analyzers.opening import opened
 from tests.pictures import scene
+from ugicm_analyzers.errors import AnalyzerUnavailable, BadLabels, BadSpecification, BadWeights
 
 torchvision_cpu.ensure()
 import open_clip  # noqa: E402

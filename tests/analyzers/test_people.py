@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from ugicm_analyzers.protocol import Findings
 from ugicm_analyzers.registry import load_analyzers
 

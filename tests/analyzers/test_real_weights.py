@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+from tests.analyzers.opening import opened
 from ugicm_analyzers.errors import AnalyzerUnavailable, BadWeights
 from ugicm_analyzers.masks import pixels_from_mask
 from ugicm_analyzers.registry import load_analyzers
 from ugicm_analyzers.specification import Preprocessing
-
-from tests.analyzers.opening import opened
 
 DATA = Path(os.environ.get("UGICM_SHARED_DATA", "/nonexistent"))
 WEIGHTS = DATA / "weights"

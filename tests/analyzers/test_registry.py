@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 import pytest
-from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification, UnknownAnalyzer
-from ugicm_analyzers.registry import ANALYZERS, load_analyzers
 
 from ugicm_analytics.settings import AnalyticsSettings
+from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification, UnknownAnalyzer
+from ugicm_analyzers.registry import ANALYZERS, load_analyzers
 
 
 def test_every_analyzer_has_the_name_it_is_registered_by():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+
 from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification
 from ugicm_analyzers.specification import (
     Kind,

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification, BadWeights
-from ugicm_analyzers.masks import mask_from_pixels, pixels_from_mask
 
 import torchvision_cpu
 from tests.analyzers.opening import opened, rows, same_objects
 from tests.pictures import scene
+from ugicm_analyzers.errors import AnalyzerUnavailable, BadSpecification, BadWeights
+from ugicm_analyzers.masks import mask_from_pixels, pixels_from_mask
 
 torchvision_cpu.ensure()
 from torchvision import models  # noqa: E402

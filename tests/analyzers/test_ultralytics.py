@@ -9,12 +9,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from ugicm_analyzers.errors import AnalyzerUnavailable, BadWeights
-from ugicm_analyzers.masks import mask_from_pixels
 
 import torchvision_cpu
 from tests.analyzers.opening import opened, rows, same_objects
 from tests.pictures import scene
+from ugicm_analyzers.errors import AnalyzerUnavailable, BadWeights
+from ugicm_analyzers.masks import mask_from_pixels
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ultralytics") is None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from ugicm_analyzers.embedded.windows import detections_from_windows, shrink
 from ugicm_analyzers.protocol import Box, Detection
 

@@ -4,12 +4,12 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from ugicm_analyzers.protocol import AnalyzerInfo, Box, Detection, Findings, Task
 
 from tests.analytics.analyzers import Broken
 from tests.analytics.harness import FixedDecoder, analyzing, decoding
 from tests.client.harness import flat, run
 from tests.fake_codec import FakeCodec
+from ugicm_analyzers.protocol import AnalyzerInfo, Box, Detection, Findings, Task
 from ugicm_servicekit.wire import FrameKey
 
 HEIGHT, WIDTH = 360, 481

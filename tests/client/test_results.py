@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
-from ugicm_analyzers.protocol import AnalyzerInfo, Box, Detection, Findings, Mask, Segment, Task
 
 from tests.analytics.analyzers import Brightness
 from tests.analytics.harness import RecordingDecoder, analyzing, decoding
 from tests.client.harness import run
+from ugicm_analyzers.protocol import AnalyzerInfo, Box, Detection, Findings, Mask, Segment, Task
 from ugicm_client.errors import ServiceError
 from ugicm_client.exports import CocoExport
 from ugicm_client.pipeline import PipelineClient, ResultFilter

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
+
+from tests.pictures import scene
 from ugicm_analyzers import registry
 from ugicm_analyzers.errors import AnalyzerError
 from ugicm_analyzers.masks import mask_from_pixels
 from ugicm_analyzers.protocol import AnalyzerInfo, Box, Detection, Findings, Task
 from ugicm_analyzers.segmenting import Segmenter
-
-from tests.pictures import scene
 from ugicm_evaluation.config import Coco, Pictures, VocSegmentation
 from ugicm_evaluation.errors import BadJudge
 from ugicm_evaluation.judges import analyzer as judges

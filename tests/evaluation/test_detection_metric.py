@@ -8,8 +8,8 @@ import pytest
 from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from ugicm_analyzers.masks import mask_from_pixels
 
+from ugicm_analyzers.masks import mask_from_pixels
 from ugicm_evaluation.metrics.detection import (
     Overlap,
     average_precision,

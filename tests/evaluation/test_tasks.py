@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from ugicm_analyzers.labels import coco_labels
 
+from ugicm_analyzers.labels import coco_labels
 from ugicm_evaluation.config import Coco, VocSegmentation
 from ugicm_evaluation.datasets.voc import VocObjects
 from ugicm_evaluation.tasks.choosing import numbers_of

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
 from ugicm_analyzers.classifying import Classifier
 from ugicm_analyzers.protocol import Analyzer, Detection, Mask, Task
 from ugicm_analyzers.registry import ANALYZERS, open_analyzer
 from ugicm_analyzers.segmenting import Segmenter
 from ugicm_analyzers.specification import parse_specification
-
 from ugicm_evaluation.datasets.protocol import Picture
 from ugicm_evaluation.errors import BadJudge
 from ugicm_evaluation.metrics.instances import Instances, instances

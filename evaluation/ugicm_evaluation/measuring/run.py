@@ -23,8 +23,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from ugicm_analyzers.errors import AnalyzerError
 
+from ugicm_analyzers.errors import AnalyzerError
 from ugicm_codec.errors import CodecError
 from ugicm_codec.memory import keep_freed_memory
 from ugicm_evaluation.errors import EvaluationError, WorkerLost

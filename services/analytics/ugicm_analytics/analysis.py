@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from ugicm_analyzers.protocol import AnalyzerInfo, Findings
-
 from ugicm.v1.types_pb2 import Failure
 from ugicm_analytics.errors import AnalyzerStuck
 from ugicm_analytics.lanes import Lane
 from ugicm_analytics.status import ANALYTICS_STATUS
+from ugicm_analyzers.protocol import AnalyzerInfo, Findings
 from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.errors import Overloaded
 from ugicm_servicekit.pictures import Pixels

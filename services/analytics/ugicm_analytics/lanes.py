@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ugicm_analyzers.protocol import Analyzer, Findings, Pixels
-
 from ugicm_analytics import metrics
 from ugicm_analytics.errors import AnalyzerLate, AnalyzerStuck, AnalyzerTooSlow
+from ugicm_analyzers.protocol import Analyzer, Findings, Pixels
 from ugicm_servicekit.admission import Admission
 from ugicm_servicekit.batching import Batcher, BatchLimits
 from ugicm_servicekit.errors import Overloaded

@@ -9,9 +9,6 @@ from shutil import disk_usage
 
 import cv2
 import grpc
-from ugicm_analyzers.errors import AnalyzerError, BadSpecification, UnknownAnalyzer
-from ugicm_analyzers.protocol import Analyzer
-from ugicm_analyzers.registry import load_analyzers
 
 from ugicm.v1 import analytics_pb2, analytics_pb2_grpc
 from ugicm_analytics import metrics
@@ -24,6 +21,9 @@ from ugicm_analytics.servicer import AnalyticsServicer
 from ugicm_analytics.settings import AnalyticsSettings
 from ugicm_analytics.status import ANALYTICS_STATUS
 from ugicm_analytics.subscription import Subscription, wanted_from_settings
+from ugicm_analyzers.errors import AnalyzerError, BadSpecification, UnknownAnalyzer
+from ugicm_analyzers.protocol import Analyzer
+from ugicm_analyzers.registry import load_analyzers
 from ugicm_servicekit.access import access_of
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.checks import checked, reached

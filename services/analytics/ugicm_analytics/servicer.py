@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from ugicm_analyzers.protocol import Analyzer
-
 from ugicm.v1 import analytics_pb2 as pb
 from ugicm.v1 import analytics_pb2_grpc, decoder_pb2, types_pb2
 from ugicm_analytics.analysis import Choice, Patience
@@ -27,6 +25,7 @@ from ugicm_analytics.wire import (
     missed_to_wire,
     query_from_wire,
 )
+from ugicm_analyzers.protocol import Analyzer
 from ugicm_servicekit.authorisation import check_item
 from ugicm_servicekit.errors import BadRequest, Unreachable
 from ugicm_servicekit.flow import in_order

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import grpc
-from ugicm_analyzers.errors import BadLabels, UnknownAnalyzer
 
 from ugicm_analytics import errors
+from ugicm_analyzers.errors import BadLabels, UnknownAnalyzer
 from ugicm_servicekit.status import STATUS, StatusTable
 
 __all__ = ["ANALYTICS_STATUS"]

@@ -9,9 +9,6 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from ugicm_analyzers.errors import UnknownAnalyzer
-from ugicm_analyzers.protocol import Analyzer
-
 from ugicm.v1 import analytics_pb2 as pb
 from ugicm.v1 import decoder_pb2, types_pb2
 from ugicm_analytics import errors, metrics
@@ -23,6 +20,8 @@ from ugicm_analytics.settings import AnalyticsSettings, WatchMode, WatchStart
 from ugicm_analytics.status import ANALYTICS_STATUS
 from ugicm_analytics.watching import newest_of_each_camera
 from ugicm_analytics.wire import cameras_from_wire, choices_from_wire
+from ugicm_analyzers.errors import UnknownAnalyzer
+from ugicm_analyzers.protocol import Analyzer
 from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.errors import (
     BadRequest,

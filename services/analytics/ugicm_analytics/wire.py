@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from ugicm.v1 import analytics_pb2 as pb
+from ugicm_analytics.analysis import Choice, Outcome
+from ugicm_analytics.results.interface import MissedRecord, ResultQuery
 from ugicm_analyzers.errors import UnknownAnalyzer
 from ugicm_analyzers.protocol import (
     Analyzer,
@@ -14,10 +17,6 @@ from ugicm_analyzers.protocol import (
     Findings,
     Task,
 )
-
-from ugicm.v1 import analytics_pb2 as pb
-from ugicm_analytics.analysis import Choice, Outcome
-from ugicm_analytics.results.interface import MissedRecord, ResultQuery
 from ugicm_servicekit.errors import BadRequest
 from ugicm_servicekit.wire import (
     check_camera,
