@@ -126,6 +126,22 @@ def test_products_are_exact_at_the_extremes(product, sign):
 
 
 @over_products
+@pytest.mark.parametrize("weight", [-64, 63])
+@pytest.mark.parametrize("activation", [-ACTIVATION_LIMIT, ACTIVATION_LIMIT])
+def test_products_with_weights_of_one_digit_are_exact(product, weight, activation):
+    layer = FixedPointLayer.build(
+        weight=torch.full((9 * 320, 8), weight, dtype=torch.int16),
+        bias=torch.zeros(8, dtype=torch.int64),
+        shift=0,
+        upsample=False,
+    )
+    gathered = torch.full((32, 9 * 320), activation, dtype=torch.int16)
+    expected = 9 * 320 * weight * activation
+    assert layer.digits.shape == (9 * 320, 8)
+    assert torch.equal(product(gathered, layer), torch.full((32, 8), expected))
+
+
+@over_products
 def test_chunks_change_nothing(product, monkeypatch):
     layers = [a_layer(8, 32, shift=20, upsample=True), a_layer(8, 6)]
     values = integers(2, 7, 5, 8, limit=100)

@@ -98,8 +98,12 @@ class FixedPointLayer:
     # A layer is multiplied in one way: the other's form of its weight would only take memory.
     @cached_property
     def digits(self) -> Tensor:
-        """The weight's high, then low 7-bit digits, ``(rows, 2 * columns)`` int8."""
-        return torch.cat(_split_digits(self.weight), dim=1)
+        """The weight's high, then low 7-bit digits, ``(rows, 2 * columns)`` int8.
+
+        A weight of one digit, from -64 to 63, has the low ones alone: half the work.
+        """
+        high, low = _split_digits(self.weight)
+        return torch.cat([high, low], dim=1) if bool(high.any()) else low.contiguous()
 
     @cached_property
     def weight64(self) -> Tensor:
@@ -222,6 +226,8 @@ def _multiply_digits(planes: Sequence[Tensor], layer: FixedPointLayer) -> Tensor
     columns = layer.bias.shape[0]
     # Both digits of the weight side by side: twice the columns of one product.
     high, low = (torch._int_mm(plane, layer.digits) for plane in planes)
+    if layer.digits.shape[1] == columns:
+        return high[:rows].to(torch.int64).mul_(128).add_(low[:rows])
     middle = high[:rows, columns:] + low[:rows, :columns]
     sums = high[:rows, :columns].to(torch.int64).mul_(128).add_(middle)
     return sums.mul_(128).add_(low[:rows, columns:])
