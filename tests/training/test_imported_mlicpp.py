@@ -218,6 +218,8 @@ def test_other_kinds_are_refused_with_those_that_are_known(tmp_path):
     )
 
 
+# UG-ICM has the layout of 2023.
+@pytest.mark.parametrize("case", ["2024", "UG-ICM"])
 def test_ugicm_models_import_makes_a_model_that_codes(case, tmp_path, capsys):
     checkpoint = saved(checkpoint_of(case), tmp_path / "best.pth.tar")
     model = tmp_path / "model.safetensors"
@@ -251,6 +253,7 @@ def test_ugicm_models_import_tells_wrong_usage_by_its_own_name(tmp_path, capsys)
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("case", ["2024", "UG-ICM"])
 def test_a_start_from_the_model_file_is_the_imported_network(case, tmp_path):
     """But for the rounding of weights: every network between hyper-latents and parameters."""
     imported = import_checkpoint(saved(checkpoint_of(case), tmp_path / "best.pth.tar"), 0.05)
