@@ -41,10 +41,6 @@ _EPSILON = 1e-5
 # Weights that are next to nothing get no more bits than this.
 _MOST_WEIGHT_BITS = 20
 
-# Weights of one 7-bit digit take half the time. What is predicted of residuals need not be exact to
-# a hundredth of a step: encoder and decoder add the same, and pictures do not show it.
-_RESIDUAL_WEIGHT_LIMIT = 63
-
 # Bits that each activation's table reads.
 _ENTRY_BITS = {
     Activation.GELU: GELU_BITS,
@@ -286,8 +282,7 @@ class _Quantised:
             of_row = torch.tensor(of_channel).repeat(form.kernel**2)[:, None]
         # What a row is multiplied with, beyond the bits of what comes in, makes all products alike.
         weight = layer.weight.double() / 2.0**of_row
-        limit = _RESIDUAL_WEIGHT_LIMIT if ".residual." in name else WEIGHT_LIMIT
-        sum_bits = _bits_below(limit, float(weight.abs().max()))
+        sum_bits = _bits_below(WEIGHT_LIMIT, float(weight.abs().max()))
         sum_bits = min(sum_bits, _MOST_WEIGHT_BITS + int(of_row.max()))
         if form.depthwise:
             reach = weight.abs().sum(0) * ACTIVATION_LIMIT + layer.bias.double().abs()
