@@ -6,8 +6,9 @@
 
 RUNTIME := protos codec servicekit analyzers services/encoder services/decoder services/analytics client
 DEVELOPMENT := torchvision_cpu training evaluation
-TOOLS := constriction hypothesis import-linter mypy onnx pytest pytest-asyncio pytest-timeout pytest-xdist ruff \
-	trustme types-grpcio types-grpcio-health-checking types-grpcio-reflection types-protobuf
+TOOLS := constriction dnspython hypothesis import-linter kubernetes-validate mypy onnx promql-parser pytest \
+	pytest-asyncio pytest-timeout pytest-xdist PyYAML ruff trustme types-grpcio \
+	types-grpcio-health-checking types-grpcio-reflection types-protobuf
 
 manifests = constraints.txt $(1:%=%/pyproject.toml)
 pip_install = .venv/bin/python -m pip install --quiet --disable-pip-version-check \

@@ -36,24 +36,29 @@ RETRIED = tuple(
     for method in service.methods
     if not method.client_streaming
 )
-_SERVICE_CONFIG = json.dumps(
-    {
-        "methodConfig": [
-            {
-                "name": [{"service": service, "method": method} for service, method in RETRIED],
-                "retryPolicy": {
-                    "maxAttempts": 4,
-                    "initialBackoff": "0.1s",
-                    "maxBackoff": "2s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ],
-        # No storm of retries where most calls fail.
-        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
-    }
-)
+_ONE_SERVER: dict[str, Any] = {
+    "methodConfig": [
+        {
+            "name": [{"service": service, "method": method} for service, method in RETRIED],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+    # No storm of retries where most calls fail.
+    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+}
+# Calls go round all that say they are ready: one that drains or still loads gets none.
+_REPLICAS: dict[str, Any] = {
+    **_ONE_SERVER,
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": ""},
+}
+_SCHEME_OF_REPLICAS = "dns://"
 
 
 def open_channel(
@@ -61,12 +66,16 @@ def open_channel(
 ) -> grpc.aio.Channel:
     """Return a channel to ``host:port`` that connects when first used, and again when lost.
 
+    ``dns:///host:port`` stands for every address that the name has: calls go round the replicas
+    there that are ready, and the name is looked up again whenever a connection ends.
+
     Calls of one request are repeated by gRPC itself where the server is not available.
 
     Raises:
         BadSettings: what ``access`` says cannot be used, or would show a token to others.
     """
     access.check(address)
+    service_config = _REPLICAS if address.startswith(_SCHEME_OF_REPLICAS) else _ONE_SERVER
     options = [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
@@ -82,7 +91,9 @@ def open_channel(
         ("grpc.use_local_subchannel_pool", 1),
         # A camera's link may come back any moment: try at least every 10 s.
         ("grpc.max_reconnect_backoff_ms", 10_000),
-        ("grpc.service_config", _SERVICE_CONFIG),
+        # Finds a new replica soon, and asks no server of names more often than this: else 30 s.
+        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
+        ("grpc.service_config", json.dumps(service_config)),
         # A request must be kept to be repeated.
         ("grpc.per_rpc_retry_buffer_size", max_message_bytes),
     ]

@@ -83,14 +83,14 @@ async def ready(channel):
 
 
 @asynccontextmanager
-async def started(*arguments):
+async def started(*arguments, at="127.0.0.1"):
     """Start a service's process; yields it and its address, and kills it at the end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     try:
         line = (await process.stdout.readline()).decode()
-        assert line.startswith("listening on 127.0.0.1:"), line
+        assert line.startswith(f"listening on {at}:"), line
         yield process, line.split()[-1]
     finally:
         if process.returncode is None:
