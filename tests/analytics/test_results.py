@@ -196,21 +196,53 @@ async def test_a_result_whose_bytes_have_changed_is_a_failure_in_its_place(path)
 
 
 async def test_what_is_too_old_goes_with_all_that_belongs_to_it(path):
-    now = NOW_NS
+    now = 0
     limits = ResultLimits(retention_seconds=10)
-    store = await SqliteResultStore.open(path, limits, clock_ns=lambda: now)
+    store = await SqliteResultStore.open(path, limits, monotonic=lambda: now)
     await store.put(analysis(classified(0.9), sequence=0))
     await store.put_missed(Missed("kinds", GAP), progress=Progress("kinds", b"1"))
-    now += 9 * 10**9
+    now += 9
     await store.put(analysis(sequence=1))
     assert await sequences(store) == [0, 1]
-    now += 2 * 10**9
+    now += 2
     while await sequences(store) != [1] or await store.missed([], after=0, limit=1):
         pass
     assert await store.cursor("kinds") == b"1"
     await store.close()
     assert ask(path, "SELECT count(*) FROM result") == 1
     assert ask(path, "SELECT count(*) FROM finding") == 1
+
+
+async def test_a_clock_that_jumps_removes_nothing_and_closed_time_counts_once_it_can_be_trusted(
+    path,
+):
+    day, now, wrong_by = 86_400, 0, 0
+
+    def opened():
+        return SqliteResultStore.open(
+            path,
+            ResultLimits(retention_seconds=day),
+            clock_ns=lambda: NOW_NS + (now + wrong_by) * 10**9,
+            monotonic=lambda: now,
+        )
+
+    store = await opened()
+    await store.put(analysis(sequence=0))
+    wrong_by = 1000 * day
+    await store.put(analysis(sequence=1))
+    await store.close()
+    store, wrong_by = await opened(), 0
+    await store.put(analysis(sequence=2))
+    assert await sequences(store) == [0, 1, 2]
+    await store.close()
+    now += 2 * day
+    store = await opened()
+    await store.put(analysis(sequence=3))
+    assert await sequences(store) == [0, 1, 2, 3]
+    now += 3600
+    while await sequences(store) != [3]:
+        pass
+    await store.close()
 
 
 async def test_what_is_too_much_goes_in_the_order_of_storing(path):
@@ -297,6 +329,8 @@ async def test_a_store_of_every_release_opens_with_all_it_held(golden, path):
 async def test_a_store_of_a_newer_version_is_refused_in_one_line(path):
     await (await SqliteResultStore.open(path)).close()
     change(path, "PRAGMA user_version = 1000")
-    with pytest.raises(DatabaseUnusable, match="up to version 1, got 1000") as caught:
+    with pytest.raises(
+        DatabaseUnusable, match=f"up to version {SCHEMA.version}, got 1000"
+    ) as caught:
         await SqliteResultStore.open(path)
     assert "\n" not in str(caught.value)

@@ -23,16 +23,15 @@ from ugicm_decoder.store import (
     GapReason,
     PutOutcome,
     StoreLimits,
-    ages,
     inserts,
     queries,
     removals,
 )
-from ugicm_decoder.store.ages import Ages
+from ugicm_decoder.store.ages import FRAMES
 from ugicm_decoder.store.connections import open_writer
 from ugicm_decoder.store.retention import Retention
 from ugicm_decoder.store.room import Room
-from ugicm_servicekit.sqlite import Space, transaction
+from ugicm_servicekit.sqlite import Ages, Space, ages, transaction
 from ugicm_servicekit.wire import FrameKey
 
 LIMITS = StoreLimits(
@@ -73,7 +72,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.db = open_writer(path, self.opened)
         self.room = Room(path, LIMITS, lambda: self.disk_free)
         space = Space(self.db, path)
-        self.ages = Ages(self.db, lambda: self.now_ns, lambda: self.now_ns / 1e9)
+        self.ages = Ages(self.db, FRAMES, lambda: self.now_ns, lambda: self.now_ns / 1e9)
         self.retention = Retention(
             self.db, space, LIMITS, self.room, self.ages, lambda: self.now_ns
         )

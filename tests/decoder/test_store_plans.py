@@ -11,7 +11,7 @@ import pytest
 
 from tests.decoder.store_frames import NOW_NS, frame
 from ugicm_decoder.store import FrameQuery, Gap, GapReason, StoreLimits, inserts, queries
-from ugicm_decoder.store.ages import Ages
+from ugicm_decoder.store.ages import FRAMES
 from ugicm_decoder.store.connections import open_writer
 from ugicm_decoder.store.removals import (
     Budget,
@@ -20,6 +20,7 @@ from ugicm_decoder.store.removals import (
     select_beyond_bytes,
 )
 from ugicm_decoder.store.room import Room
+from ugicm_servicekit.sqlite import Ages
 
 KEY = frame().key
 GAP = Gap("gate", 1, 5, 6, GapReason.SPOOL_FULL)
@@ -40,7 +41,7 @@ def roomy(db: Connection) -> Room:
 
 
 def ages(db: Connection) -> Ages:
-    return Ages(db, lambda: NOW_NS, lambda: 0.0)
+    return Ages(db, FRAMES, lambda: NOW_NS, lambda: 0.0)
 
 
 def plans(db: Connection, work: Callable[[Connection], object]) -> list[str]:

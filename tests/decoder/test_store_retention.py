@@ -28,12 +28,12 @@ from ugicm_decoder.store import (
     inserts,
     retention,
 )
-from ugicm_decoder.store.ages import Ages
+from ugicm_decoder.store.ages import FRAMES
 from ugicm_decoder.store.connections import open_writer
 from ugicm_decoder.store.retention import Retention
 from ugicm_decoder.store.room import Room
 from ugicm_decoder.watching import read_every, watch
-from ugicm_servicekit.sqlite import Space, space, transaction
+from ugicm_servicekit.sqlite import Ages, Space, space, transaction
 from ugicm_servicekit.sqlite.connections import wal_path
 
 MIB = 2**20
@@ -76,7 +76,7 @@ async def opened(path: Path, clock: Clock, **limits: float) -> AsyncIterator[Sql
 
 
 def still(db: sqlite3.Connection) -> Ages:
-    return Ages(db, lambda: NOW_NS, lambda: 0.0)
+    return Ages(db, FRAMES, lambda: NOW_NS, lambda: 0.0)
 
 
 def size(path: Path) -> int:
@@ -230,9 +230,9 @@ def test_closed_time_that_cannot_be_written_down_makes_nothing_older(
             inserts.insert_frame(db, frame(sequence=sequence), NOW_NS, room)
             ages.note()
 
-        store(0, Ages(db, clock, clock.monotonic))
+        store(0, Ages(db, FRAMES, clock, clock.monotonic))
         clock.seconds = 86_400
-        ages = Ages(db, clock, clock.monotonic)
+        ages = Ages(db, FRAMES, clock, clock.monotonic)
         store(1, ages)
         clock.seconds += 3600
         db.execute(

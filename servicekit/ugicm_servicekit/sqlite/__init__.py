@@ -1,5 +1,6 @@
 """What every SQLite file of a service has: an owner, a version, one thread that writes, readers."""
 
+from ugicm_servicekit.sqlite.ages import Aged, Ages
 from ugicm_servicekit.sqlite.connections import (
     database_bytes,
     is_damage,
@@ -15,6 +16,8 @@ from ugicm_servicekit.sqlite.space import Space, let_shrink
 from ugicm_servicekit.sqlite.upkeep import Upkeep
 
 __all__ = [
+    "Aged",
+    "Ages",
     "Commit",
     "GroupCommit",
     "GroupLimits",

@@ -28,7 +28,8 @@ class ResultLimits:
     """What a store may hold; None sets no limit.
 
     Attributes:
-        retention_seconds: how long a result is kept, from its storing.
+        retention_seconds: how long a result is kept, from its storing; a wrong clock removes
+            nothing (``Ages``).
         max_bytes: of the database's pages in use; what was stored first goes first.
         min_free_bytes: what stays free on the disk, so that reads and retention go on.
     """

@@ -71,6 +71,33 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
     ),
+    # For retention in the order of storing: which rows there were by the end of a second. Seconds
+    # count the time that the store was open, and clock_ns is what the clock said then.
+    (
+        """
+        CREATE TABLE picture_arrival (
+            second INTEGER PRIMARY KEY,
+            position INTEGER NOT NULL,
+            clock_ns INTEGER NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE missed_arrival (
+            second INTEGER PRIMARY KEY,
+            position INTEGER NOT NULL,
+            clock_ns INTEGER NOT NULL
+        )
+        """,
+        # A clock that was put back meanwhile: rows are as young as the one before.
+        """
+        INSERT INTO picture_arrival SELECT latest_ns / 1000000000, max(id), max(latest_ns)
+        FROM (SELECT id, max(stored_ns) OVER (ORDER BY id) AS latest_ns FROM picture) GROUP BY 1
+        """,
+        """
+        INSERT INTO missed_arrival SELECT latest_ns / 1000000000, max(id), max(latest_ns)
+        FROM (SELECT id, max(recorded_ns) OVER (ORDER BY id) AS latest_ns FROM missed) GROUP BY 1
+        """,
+    ),
 )
 
 SCHEMA = Schema(name="results store", application_id=0x55475253, migrations=_MIGRATIONS)  # "UGRS"

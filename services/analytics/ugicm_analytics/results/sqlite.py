@@ -25,10 +25,11 @@ from ugicm_analytics.results.interface import (
     ResultLimits,
     ResultQuery,
 )
-from ugicm_analytics.results.retention import Retention
+from ugicm_analytics.results.retention import AGED, Retention
 from ugicm_analytics.results.schema import SCHEMA
 from ugicm_servicekit.errors import DatabaseUnusable
 from ugicm_servicekit.sqlite import (
+    Ages,
     GroupCommit,
     Readers,
     Space,
@@ -58,6 +59,7 @@ class SqliteResultStore:
         *,
         limits: ResultLimits,
         clock_ns: Callable[[], int],
+        monotonic: Callable[[], float],
         disk_free: Callable[[], int],
     ) -> None:
         self._clock_ns = clock_ns
@@ -65,12 +67,16 @@ class SqliteResultStore:
         self._disk_free = disk_free
         self._opened = opened
         self._readers = Readers(readers, name="result-reader", failed=_typed)
-        retention = Retention(writer, Space(writer, path), limits, disk_free, clock_ns)
+        self._ages = {
+            table: Ages(writer, aged, clock_ns, monotonic) for table, aged in AGED.items()
+        }
+        retention = Retention(writer, Space(writer, path), limits, disk_free, self._ages)
         self._writes = GroupCommit(
             writer,
             name="result-writer",
             failed=_refusal,
             closed=lambda: ResultsFailed("the results store is closed"),
+            ended=self._note_ages,
             upkeep=Upkeep(retention.do_part, what="results store"),
         )
 
@@ -81,6 +87,7 @@ class SqliteResultStore:
         limits: ResultLimits = ResultLimits(),  # noqa: B008 - frozen
         *,
         clock_ns: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
         disk_free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> SqliteResultStore:
         """Open the store at ``path``, made or brought to the current version where needed.
@@ -89,6 +96,7 @@ class SqliteResultStore:
             path: the database's file; its log and a lock lie beside it.
             limits: what the store may hold.
             clock_ns: nanoseconds since 1970.
+            monotonic: seconds that pass, from any beginning.
             disk_free: the bytes that are free on the disk of a folder.
 
         Raises:
@@ -113,6 +121,7 @@ class SqliteResultStore:
                 opened.pop_all(),
                 limits=limits,
                 clock_ns=clock_ns,
+                monotonic=monotonic,
                 disk_free=partial(disk_free, path.parent),
             )
 
@@ -189,6 +198,10 @@ class SqliteResultStore:
             return work(db)
 
         return await self._writes.run(checked, num_bytes=num_bytes)
+
+    def _note_ages(self) -> None:
+        for ages in self._ages.values():
+            ages.note()
 
     def _check_room(self) -> None:
         free, kept = self._disk_free(), self._limits.min_free_bytes

@@ -1,104 +1,16 @@
-"""Tell how long ago frames were stored, whatever becomes of the clock on the wall."""
+"""What of the frame store has ages."""
 
 from __future__ import annotations
 
-import logging
-import sqlite3
-from collections.abc import Callable
+from ugicm_servicekit.sqlite import Aged
 
-from ugicm_servicekit.sqlite import transaction
+__all__ = ["FRAMES"]
 
-__all__ = ["Ages"]
-
-_log = logging.getLogger(__name__)
-
-# A clock that is wrong when a machine starts has been put right by then.
-_TRUST_SECONDS = 3600.0
-
-
-class Ages:
-    """Seconds that passed while the store was open; used by the writer's thread only.
-
-    They run on from where they ended when the store was open before. What the clock on the wall
-    says is asked for once, an hour after the opening: for how long the store was closed. So a
-    clock that jumps makes nothing older, and one that is put back nothing younger.
-
-    Args:
-        db: the connection that writes.
-        clock_ns: nanoseconds since 1970.
-        monotonic: seconds that pass, from any beginning.
-    """
-
-    def __init__(
-        self,
-        db: sqlite3.Connection,
-        clock_ns: Callable[[], int],
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._db = db
-        self._clock_ns = clock_ns
-        self._monotonic = monotonic
-        self._opened = monotonic()
-        self._left_ns: int | None = None
-        self._base = clock_ns() // 10**9
-        last = db.execute(
-            "SELECT second, clock_ns FROM arrival ORDER BY second DESC LIMIT 1"
-        ).fetchone()
-        if last is not None:
-            # A second of its own: what was stored before may still turn out to be older.
-            self._base, self._left_ns = last[0] + 1, last[1]
-
-    def note(self) -> None:
-        """Remember, in a transaction that stored something, that it was now."""
-        self._note(self._now())
-
-    def newest_older_than(self, seconds: float) -> int:
-        """Return the last position that was stored longer ago than so many seconds, or 0.
-
-        An age is told at most a second short, and never too long.
-        """
-        row = self._db.execute(
-            "SELECT position FROM arrival WHERE second < ? ORDER BY second DESC LIMIT 1",
-            (self._now() - seconds,),
-        ).fetchone()
-        return 0 if row is None else int(row[0])
-
-    def forget(self, *, limit: int) -> None:
-        """Forget when frames were stored that are gone, in a transaction; the newest stays."""
-        self._db.execute(
-            "DELETE FROM arrival WHERE position < (SELECT min(position) FROM frame) "
-            "AND second IN (SELECT second FROM arrival ORDER BY second LIMIT ?) "
-            "AND second < (SELECT max(second) FROM arrival)",
-            (limit,),
-        )
-
-    def count_closed_time(self) -> None:
-        """Add for how long the store was closed, once that can be trusted.
-
-        What was stored since then counts as stored now: it must not have aged meanwhile.
-        """
-        elapsed = self._monotonic() - self._opened
-        if self._left_ns is None or elapsed < _TRUST_SECONDS:
-            return
-        closed = (self._clock_ns() - self._left_ns) // 10**9 - round(elapsed) - 1
-        if closed > 0:
-            with transaction(self._db, "IMMEDIATE"):
-                self._db.execute("DELETE FROM arrival WHERE second >= ?", (self._base,))
-                self._note(self._now() + closed)
-            # Not before it is written down: what came since must never count as that old.
-            self._base += closed
-            _log.info("the frame store was closed for %d s, by which its frames are older", closed)
-        self._left_ns = None
-
-    def _now(self) -> int:
-        return self._base + int(self._monotonic() - self._opened)
-
-    def _note(self, second: int) -> None:
-        self._db.execute(
-            "INSERT INTO arrival (second, position, clock_ns) "
-            "SELECT ?, newest_position, ? FROM store WHERE newest_position > "
-            "coalesce((SELECT position FROM arrival ORDER BY second DESC LIMIT 1), 0) "
-            "ON CONFLICT (second) DO UPDATE "
-            "SET position = excluded.position, clock_ns = excluded.clock_ns",
-            (second, self._clock_ns()),
-        )
+FRAMES = Aged(
+    what="frames and gaps",
+    arrivals="arrival",
+    newest="SELECT newest_position AS newest FROM store",
+    # Gaps that retention recorded stay, by number and not by age.
+    oldest="SELECT min(position) FROM (SELECT min(position) AS position FROM frame "
+    "UNION ALL SELECT min(position) FROM gap WHERE reason <> 2)",
+)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from ugicm_decoder.store.ages import Ages
 from ugicm_decoder.store.limits import StoreLimits
 from ugicm_decoder.store.removals import (
     Budget,
@@ -15,7 +14,7 @@ from ugicm_decoder.store.removals import (
     select_beyond_bytes,
 )
 from ugicm_decoder.store.room import Room
-from ugicm_servicekit.sqlite import Space, transaction
+from ugicm_servicekit.sqlite import Ages, Space, transaction
 
 __all__ = ["Retention"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ugicm_decoder.errors import FrameDamaged, StoreError, StoreFailed, StoreUnusable
 from ugicm_decoder.metrics import COMMIT_WRITES, DAMAGED_FRAMES
 from ugicm_decoder.store import inserts, queries
-from ugicm_decoder.store.ages import Ages
+from ugicm_decoder.store.ages import FRAMES
 from ugicm_decoder.store.connections import open_writer, typed
 from ugicm_decoder.store.interface import (
     CameraSummary,
@@ -32,6 +32,7 @@ from ugicm_decoder.store.retention import Retention
 from ugicm_decoder.store.room import Room
 from ugicm_servicekit.errors import DatabaseUnusable
 from ugicm_servicekit.sqlite import (
+    Ages,
     Commit,
     GroupCommit,
     Readers,
@@ -77,7 +78,7 @@ class SqliteFrameStore:
         self._newest_position = queries.newest_position(writer)
         self._grown = asyncio.Event()
         self._room = Room(path, limits, disk_free)
-        ages = Ages(writer, clock_ns, monotonic)
+        ages = Ages(writer, FRAMES, clock_ns, monotonic)
         retention = Retention(writer, Space(writer, path), limits, self._room, ages, clock_ns)
         self._writes = GroupCommit(
             writer,
