@@ -19,6 +19,7 @@ from tests.fake_codec import FakeCodec, picture
 from tests.servicekit.harness import SERVICE, Encoder, echo, request
 from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
 from ugicm.v1.encoder_pb2_grpc import EncoderServiceStub, add_EncoderServiceServicer_to_server
+from ugicm_client.channel import until_serving
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.readiness import Problem, Severity
 from ugicm_servicekit.server import Server
@@ -43,7 +44,7 @@ def address(number):
 
 @asynccontextmanager
 async def replica(number, folder):
-    """Run a decoder at its own address; yields its process."""
+    """Run a decoder at its own address; yields its process once it serves."""
     arguments = (
         f"--host={address(number)}",
         f"--port={PORT}",
@@ -54,10 +55,10 @@ async def replica(number, folder):
         "--latents-cache-bytes=0",
         "--views-cache-bytes=0",
     )
-    async with started("-m", "tests.decoder.fake_service", *arguments, at=address(number)) as (
-        process,
-        _,
-    ):
+    module = "tests.decoder.fake_service"
+    async with started("-m", module, *arguments, at=address(number)) as (process, where):
+        async with open_channel(where) as channel:
+            await until_serving(channel)
         yield process
 
 
@@ -139,7 +140,9 @@ async def test_replicas_share_evenly_one_drains_unnoticed_and_a_new_one_is_taken
         clients = Clients(channels)
         await closing.enter_async_context(clients.calling())
 
-        await clients.answers(NUM_CLIENTS)
+        # Calls begin where a client is connected first.
+        while not all([await answered_by(number) for number in (1, 2, 3)]):
+            await clients.answers(NUM_CLIENTS)
         shares = await spread(clients, (1, 2, 3), 240)
         print(f"spread over three replicas, of the mean: {shares}")
         assert is_even(shares)
