@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.pictures import scene
-from ugicm_evaluation.datasets.coco import CocoFolder
+from ugicm_evaluation.datasets.coco import CocoPictures
 from ugicm_evaluation.datasets.folder import PictureFolder
 from ugicm_evaluation.datasets.imagenet import LabelledFolder
 from ugicm_evaluation.datasets.protocol import read_picture
@@ -67,14 +67,14 @@ def test_labels_that_are_none_are_named(tmp_path, labels, complaint):
 def test_annotations_that_are_none_are_named(tmp_path, text):
     (tmp_path / "instances.json").write_text(text)
     with pytest.raises(BadDataset, match=r"instances\.json (holds no COCO|names no images)"):
-        CocoFolder(tmp_path)
+        CocoPictures(tmp_path / "images", tmp_path / "instances.json", name="coco")
 
 
 def test_coco_pictures_come_by_file_name(tmp_path):
     images = [{"id": 7, "file_name": "b.jpg"}, {"id": 9, "file_name": "a.jpg"}]
     table = {"images": images, "annotations": [], "categories": []}
     (tmp_path / "instances.json").write_text(json.dumps(table))
-    dataset = CocoFolder(tmp_path)
+    dataset = CocoPictures(tmp_path / "images", tmp_path / "instances.json", name="coco")
     assert [one.key for one in dataset.samples] == ["a.jpg", "b.jpg"]
     assert dataset.image_ids == {"a.jpg": 9, "b.jpg": 7}
 

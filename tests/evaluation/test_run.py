@@ -16,15 +16,8 @@ from ugicm_evaluation.measuring.run import Skipped, measure_all, workers
 from ugicm_evaluation.metrics.fidelity import open_fidelity
 
 
-class Jpeg:
-    """Load JPEG in a worker."""
-
-    def __call__(self):
-        return JPEG
-
-
 class Fatal:
-    """Load a codec that takes its process down with it."""
+    """Load a codec that takes its process down with it, at one height of pictures."""
 
     name = identity = "fatal"
     suffix = ".fatal"
@@ -33,10 +26,19 @@ class Fatal:
         return self
 
     def encode(self, picture, quality):
-        os._exit(3)
+        if len(picture) == 32 + 16 * 4:
+            os._exit(3)
+        return JPEG.encode(picture, quality)
 
     def decode(self, data, views):
-        return []
+        return JPEG.decode(data, views)
+
+
+class Stillborn:
+    """Take the process down that loads this codec."""
+
+    def __call__(self):
+        os._exit(3)
 
 
 def cast(tmp_path, codec):
@@ -57,14 +59,16 @@ def jobs(tmp_path):
 
 
 @pytest.mark.slow
-def test_answers_come_in_the_order_of_the_jobs_whoever_was_first(tmp_path, jobs, capsys):
-    with workers(2, cast(tmp_path, Jpeg())) as executor:
-        found = measure_all(executor, jobs)
+def test_answers_come_in_the_order_of_the_jobs_whoever_was_first_or_died(tmp_path, jobs, capsys):
+    with workers(2, cast(tmp_path, Fatal())) as pool:
+        found = measure_all(pool, jobs)
     assert [job for job, _ in found] == jobs
-    assert isinstance(found[2][1], Skipped)
+    skipped = {one.key: one.reason for _, one in found if isinstance(one, Skipped)}
+    assert list(skipped) == ["2.png", "4.png"]
+    assert "died again with nothing else under way" in skipped["4.png"]
     measured = [one for _, one in found if isinstance(one, Measured)]
-    assert [one.key for one in measured] == [f"{seed}.png" for seed in (0, 1, 3, 4, 5)]
-    assert [one.pixels for one in measured] == [48 * (32 + 16 * seed) for seed in (0, 1, 3, 4, 5)]
+    assert [one.key for one in measured] == [f"{seed}.png" for seed in (0, 1, 3, 5)]
+    assert [one.pixels for one in measured] == [48 * (32 + 16 * seed) for seed in (0, 1, 3, 5)]
     for one in measured:
         (coded,) = one.coded.values()
         assert coded.num_bytes == len(coded.file.read_bytes())
@@ -72,9 +76,9 @@ def test_answers_come_in_the_order_of_the_jobs_whoever_was_first(tmp_path, jobs,
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_is_one_clear_line(tmp_path, jobs):
+def test_processes_that_do_not_start_are_one_clear_line(tmp_path, jobs):
     with (
-        pytest.raises(WorkerLost, match="what it had finished is kept"),
-        workers(1, cast(tmp_path, Fatal())) as executor,
+        pytest.raises(WorkerLost, match="die as they start; what was finished is kept"),
+        workers(1, cast(tmp_path, Stillborn())) as pool,
     ):
-        measure_all(executor, jobs)
+        measure_all(pool, jobs)

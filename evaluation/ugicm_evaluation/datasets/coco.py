@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from ugicm_evaluation.datasets.protocol import Sample
 from ugicm_evaluation.errors import BadDataset
 
-__all__ = ["CocoFolder", "CocoPictures"]
+__all__ = ["CocoPictures"]
 
 
 class CocoPictures:
@@ -41,11 +41,3 @@ class CocoPictures:
             raise BadDataset(f"{annotations} names no images")
         self.name = name
         self.samples = [Sample(key, images / key) for key in self.image_ids]
-
-
-class CocoFolder(CocoPictures):
-    """A folder with ``images/`` and ``instances.json``."""
-
-    def __init__(self, folder: Path, *, name: str | None = None) -> None:
-        """Raise ``BadDataset`` where the annotations are missing or are none."""
-        super().__init__(folder / "images", folder / "instances.json", name=name or folder.name)

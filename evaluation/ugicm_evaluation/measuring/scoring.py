@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -11,11 +10,11 @@ from typing import TypeAlias
 import numpy as np
 
 from ugicm_evaluation.bootstrap import draw_pictures
-from ugicm_evaluation.errors import NothingMeasured
+from ugicm_evaluation.errors import NothingMeasured, WorkerLost
 from ugicm_evaluation.measuring.cache import Cache
 from ugicm_evaluation.measuring.measure import ORIGINAL, Measured, answer_name
 from ugicm_evaluation.measuring.plan import Coding
-from ugicm_evaluation.measuring.run import each
+from ugicm_evaluation.measuring.run import Workers, each
 from ugicm_evaluation.tasks.protocol import Answers, MeanTask, Scores, Task
 
 __all__ = ["Scored", "Seen", "score"]
@@ -51,7 +50,7 @@ class Scored:
 
 
 def score(
-    executor: Executor,
+    pool: Workers,
     dataset: str,
     measured: Sequence[Measured],
     tasks: Sequence[Task],
@@ -62,7 +61,7 @@ def score(
     """Return for each task its scores of everything that was seen, the originals first.
 
     Args:
-        executor: whose processes score.
+        pool: whose processes score.
         dataset: shown while it goes on.
         measured: pictures that were all coded in the same ways.
         tasks: of judges that looked.
@@ -85,7 +84,7 @@ def score(
         for task in tasks
         for seen in [None, *every]
     ]
-    results = list(each(executor, _score, scorings, f"scores on {dataset}"))
+    results = each(pool, _score, scorings, f"scores on {dataset}", lost=_lost)
     count = len(every) + 1
     return [
         {
@@ -94,6 +93,13 @@ def score(
         }
         for start in range(0, len(scorings), count)
     ]
+
+
+def _lost(scoring: _Scoring) -> Scored:
+    raise WorkerLost(
+        f"the process that scored {scoring.task.judge} died, with nothing else under way; what "
+        "was measured is kept"
+    )
 
 
 def _score(scoring: _Scoring) -> Scored:

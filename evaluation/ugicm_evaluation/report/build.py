@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from ugicm_evaluation.errors import NothingMeasured
 from ugicm_evaluation.judges.clip_space import ClipSpace
 from ugicm_evaluation.measuring.measure import Measured, Measurer
 from ugicm_evaluation.measuring.plan import Cast
-from ugicm_evaluation.measuring.run import Skipped, measure_all, workers
+from ugicm_evaluation.measuring.run import Skipped, Workers, measure_all, workers
 from ugicm_evaluation.measuring.versions import library_versions
 from ugicm_evaluation.metrics.fidelity import open_fidelity
 from ugicm_evaluation.report.judging import judge_dataset
@@ -58,12 +57,12 @@ def make_report(
     cast = Cast(plan.codecs, plan.judges, {"psnr": partial(open_fidelity, "psnr")}, cache, versions)
     # Here first, where what cannot be loaded is one clear error.
     judges = Measurer(cast).judges
-    with workers(processes, cast) as executor:
-        measurements, skipped = _measure(executor, plan)
+    with workers(processes, cast) as pool:
+        measurements, skipped = _measure(pool, plan)
         judged: list[Judged] = []
         for dataset, tasks in plan.tasks.items():
             judged += judge_dataset(
-                executor, dataset, measurements[dataset], tasks, draws=draws, seed=seed
+                pool, dataset, measurements[dataset], tasks, draws=draws, seed=seed
             )
     rates = None
     if plan.rate_dataset is not None:
@@ -93,10 +92,10 @@ def make_report(
     )
 
 
-def _measure(executor: Executor, plan: Plan) -> tuple[dict[str, list[Measured]], list[Skipped]]:
+def _measure(pool: Workers, plan: Plan) -> tuple[dict[str, list[Measured]], list[Skipped]]:
     measurements: dict[str, list[Measured]] = {job.dataset: [] for job in plan.jobs}
     skipped = []
-    for job, result in measure_all(executor, plan.jobs):
+    for job, result in measure_all(pool, plan.jobs):
         if isinstance(result, Skipped):
             skipped.append(result)
         else:

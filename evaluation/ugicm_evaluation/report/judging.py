@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from ugicm_evaluation.bootstrap import draw_pictures, estimate
 from ugicm_evaluation.measuring.measure import Measured
 from ugicm_evaluation.measuring.plan import Coding
+from ugicm_evaluation.measuring.run import Workers
 from ugicm_evaluation.measuring.scoring import Seen, score
 from ugicm_evaluation.report.results import Judged, QualityRow, ViewRow
 from ugicm_evaluation.tasks.protocol import Metric, Task
@@ -22,7 +22,7 @@ _HUMAN, _MACHINE = 0.0, 1.0
 
 
 def judge_dataset(
-    executor: Executor,
+    pool: Workers,
     dataset: str,
     measured: Sequence[Measured],
     tasks: Sequence[Task],
@@ -33,7 +33,7 @@ def judge_dataset(
     """Score every task, and the PSNR beside them, at every quality and along the view."""
     every = [(coding, view) for coding in measured[0].coded for view in coding.views]
     judged = [_judge_pixels(dataset, measured, every, draws=draws, seed=seed)]
-    scored = score(executor, dataset, measured, tasks, draws=draws, seed=seed)
+    scored = score(pool, dataset, measured, tasks, draws=draws, seed=seed)
     for task, mine in zip(tasks, scored, strict=True):
         judged += [
             _judge(

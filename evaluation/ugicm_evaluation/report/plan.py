@@ -10,24 +10,16 @@ from pathlib import Path
 from ugicm_evaluation.codecs.classical import JPEG, WEBP, PillowCodec
 from ugicm_evaluation.codecs.model import ModelCodec
 from ugicm_evaluation.codecs.protocol import PictureCodec
-from ugicm_evaluation.config import Coco
+from ugicm_evaluation.config import Analyzer, Clip, Coco, DatasetConfig, JudgeConfig, Labelled
 from ugicm_evaluation.datasets.folder import PictureFolder
-from ugicm_evaluation.datasets.imagenet import LabelledFolder
 from ugicm_evaluation.datasets.opening import open_dataset
 from ugicm_evaluation.datasets.protocol import Dataset
 from ugicm_evaluation.errors import BadDataset
-from ugicm_evaluation.judges.classifiers import TorchvisionClassifier
-from ugicm_evaluation.judges.clip_space import ClipSpace
-from ugicm_evaluation.judges.deeplab import DeepLab
-from ugicm_evaluation.judges.fastestdet import FastestDet
+from ugicm_evaluation.judges.opening import open_judge
 from ugicm_evaluation.judges.protocol import Judge
-from ugicm_evaluation.judges.yolox import Yolox
 from ugicm_evaluation.measuring.plan import Coding, Job
-from ugicm_evaluation.tasks.classification import Classification
-from ugicm_evaluation.tasks.detection import Detection
+from ugicm_evaluation.tasks.choosing import choose_task
 from ugicm_evaluation.tasks.protocol import Task
-from ugicm_evaluation.tasks.segmentation import Segmentation
-from ugicm_evaluation.tasks.similarity import Similarity
 
 __all__ = ["Plan", "Wanted", "make_plan"]
 
@@ -39,6 +31,14 @@ _JPEG_QUALITIES = (*range(1, 20), *range(20, 96, 3))
 _WEBP_QUALITIES = (0, 1, 2, 3, 5, 7, *range(10, 100, 5))
 
 _LONGEST_SIDE = 640
+
+# Name, adapter and file of each judge.
+_CLASSIFIERS = (("squeezenet1_1", "torchvision:squeezenet1_1", "squeezenet1_1.safetensors"),)
+_DETECTORS = (("yolox_nano", "onnx", "yolox_nano.onnx"), ("fastestdet", "onnx", "FastestDet.onnx"))
+_SEGMENTERS = (("deeplabv3", "tflite", "deeplabv3_mnv2_pascal_quant.tflite"),)
+
+# Less likely detections change average precision by hundredths of a point here, and take long.
+_LEAST_SCORE = 0.01
 
 
 @dataclass(frozen=True)
@@ -108,19 +108,25 @@ def make_plan(wanted: Wanted) -> Plan:
             Job(dataset.name, one, tuple(codings), names, longest_side=side) for one in samples
         )
 
-    def invite(name: str, file: str, load: Callable[[Path], Judge]) -> bool:
-        weights = wanted.data / "weights" / file
-        if weights.exists():
-            judges[name] = partial(load, weights)
-        else:
-            left_out.append(f"{name}: the data folder has no weights/{file}")
-        return weights.exists()
+    def invite(dataset: DatasetConfig, kinds: Sequence[tuple[str, str, str]]) -> list[Task]:
+        looking: list[Task] = []
+        for name, kind, file in kinds:
+            weights = wanted.data / "weights" / file
+            if weights.exists():
+                analyzer = f"{kind}:{weights}"
+                config = Analyzer(name=name, analyzer=analyzer, least_score=_LEAST_SCORE)
+                looking.append(ask(dataset, config))
+            else:
+                left_out.append(f"{name}: the data folder has no weights/{file}")
+        if wanted.teacher is not None:
+            looking.append(ask(dataset, Clip(name="clip_space", teacher=wanted.teacher)))
+        return looking
 
-    if wanted.teacher is not None:
-        judges["clip_space"] = partial(ClipSpace, wanted.teacher)
-        similarity: list[Task] = [Similarity("clip_space")]
-    else:
-        similarity = []
+    def ask(dataset: DatasetConfig, config: JudgeConfig) -> Task:
+        judges[config.name] = partial(open_judge, config)
+        return choose_task(config.name, open_judge(config), dataset)
+
+    if wanted.teacher is None:
         left_out.append("similarity in CLIP space: no teacher was given")
     if (wanted.data / "photos").is_dir():
         photos = PictureFolder(wanted.data / "photos")
@@ -128,23 +134,13 @@ def make_plan(wanted: Wanted) -> Plan:
         codecs.update({"JPEG": partial(_itself, JPEG), "WebP": partial(_itself, WEBP)})
         add(photos, _rate_codings(wanted), [])
     if (wanted.data / "imagenet").is_dir():
-        labelled = LabelledFolder(wanted.data / "imagenet")
-        looking: list[Task] = []
-        squeezenet = partial(TorchvisionClassifier, "squeezenet1_1")
-        if invite("squeezenet1_1", "squeezenet1_1.safetensors", squeezenet):
-            looking.append(Classification("squeezenet1_1", labelled.classes))
-        add(labelled, _judged_codings(wanted), [*looking, *similarity])
+        labelled = Labelled(name="imagenet", folder=wanted.data / "imagenet")
+        add(open_dataset(labelled), _judged_codings(wanted), invite(labelled, _CLASSIFIERS))
     if (wanted.data / "coco").is_dir():
         folder = wanted.data / "coco"
         objects = Coco(name="coco", images=folder / "images", annotations=folder / "instances.json")
-        looking = []
-        if invite("yolox_nano", "yolox_nano.onnx", Yolox):
-            looking.append(Detection("yolox_nano", objects, Yolox.confident))
-        if invite("fastestdet", "FastestDet.onnx", FastestDet):
-            looking.append(Detection("fastestdet", objects, FastestDet.confident))
-        if invite("deeplabv3", "deeplabv3_mnv2_pascal_quant.tflite", DeepLab):
-            looking.append(Segmentation("deeplabv3", DeepLab.classes))
-        add(open_dataset(objects), _judged_codings(wanted), [*looking, *similarity])
+        looking = invite(objects, (*_DETECTORS, *_SEGMENTERS))
+        add(open_dataset(objects), _judged_codings(wanted), looking)
     left_out += [
         f"{what}: the data folder has no {folder}/"
         for folder, what in (

@@ -96,9 +96,9 @@ def make_run(config: RunConfig, *, command: str, cache: Path, processes: int) ->
     datasets: list[DatasetFacts] = []
     points: list[Point] = []
     rows: list[PictureRow] = []
-    with workers(processes, cast) as executor:
+    with workers(processes, cast) as pool:
         measurements: dict[str, list[Measured]] = {one.name: [] for one in config.datasets}
-        for job, result in measure_all(executor, jobs):
+        for job, result in measure_all(pool, jobs):
             if isinstance(result, Skipped):
                 skipped.append(
                     SkippedPicture(dataset=result.dataset, picture=result.key, reason=result.reason)
@@ -108,9 +108,7 @@ def make_run(config: RunConfig, *, command: str, cache: Path, processes: int) ->
         for name, measured in measurements.items():
             if not measured:
                 raise NothingMeasured(_nothing(name, skipped))
-            scored = score(
-                executor, name, measured, tasks[name], draws=config.draws, seed=config.seed
-            )
+            scored = score(pool, name, measured, tasks[name], draws=config.draws, seed=config.seed)
             found = _Found(name, measured, tasks[name], scored, config.draws, config.seed)
             datasets.append(found.facts())
             points += found.points()
