@@ -12,7 +12,7 @@ from ugicm_client.channel import ServiceClient
 from ugicm_client.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from ugicm_client.outbox import Outbox, Turn
 from ugicm_client.pictures import Pixels
-from ugicm_client.retries import Retries
+from ugicm_client.retries import Retries, may_pass
 from ugicm_client.wire import picture_to_wire
 from ugicm_servicekit.access import Access
 from ugicm_servicekit.tracing import record_frame
@@ -132,7 +132,7 @@ class CameraClient(ServiceClient):
                     trouble = put_off.reason
                 except ServiceError as error:
                     has_successor = _is_for_token(error) and self._token_now() != shown
-                    if retries is None or not (_may_pass(error) or has_successor):
+                    if retries is None or not (may_pass(error) or has_successor):
                         raise
                     trouble = error
                 if retries is None:
@@ -154,7 +154,7 @@ class CameraClient(ServiceClient):
                     outcome: encoder_pb2.EncodeResponse | ServiceRefused = answer.response
                     if answer.HasField("failure"):
                         outcome = self._refusal_of(answer.failure)
-                        if retries is not None and _may_pass(outcome):
+                        if retries is not None and may_pass(outcome):
                             turn.put_off(answer.request_id)
                             put_off = put_off or outcome
                             continue
@@ -184,13 +184,6 @@ class _PutOff(Exception):
     def __init__(self, reason: ServiceRefused) -> None:
         super().__init__(str(reason))
         self.reason = reason
-
-
-def _may_pass(error: ServiceError) -> bool:
-    """Tell whether the same request may be answered otherwise later."""
-    if isinstance(error, ServiceRefused):
-        return error.status == "UNAVAILABLE" or error.retry_after_seconds is not None
-    return isinstance(error, ServiceUnavailable)
 
 
 def _is_for_token(error: ServiceError) -> bool:

@@ -75,7 +75,7 @@ class BadAddress(ClientError):
 
 
 class BadState(ClientError):
-    """A camera's state file is of something else, or another process has it."""
+    """A camera's or watch's state file is of something else, or another process has it."""
 
 
 class MissingPackage(ClientError):

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from pycocotools import mask as coco_masks
 
 from ugicm.v1 import analytics_pb2
-from ugicm_client.findings import analysis_record
+from ugicm_client.findings import frame_record
 from ugicm_servicekit.wire import key_from_wire
 
 __all__ = ["CocoExport", "JsonLinesExport"]
@@ -26,8 +26,7 @@ class JsonLinesExport:
 
     def add(self, analysis: analytics_pb2.Analysis) -> None:
         """Write a line."""
-        record = {**analysis_record(analysis), "key": str(key_from_wire(analysis.key))}
-        self._file.write(json.dumps(record).encode() + b"\n")
+        self._file.write(json.dumps(frame_record(analysis)).encode() + b"\n")
 
 
 class CocoExport:

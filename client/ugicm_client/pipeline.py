@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugicm.v1 import analytics_pb2, analytics_pb2_grpc, types_pb2
 from ugicm_client.channel import ServiceClient
+from ugicm_client.errors import ServiceError, ServiceUnavailable
 from ugicm_client.pictures import Pixels
+from ugicm_client.retries import Retries, may_pass
 from ugicm_client.wire import picture_to_wire
 from ugicm_codec.views import MACHINE
 from ugicm_servicekit.access import Access
 from ugicm_servicekit.wire import FrameKey, key_to_wire, view_to_wire
 
-__all__ = ["PipelineClient", "ResultFilter"]
+__all__ = ["Analyzers", "PipelineClient", "ResultFilter"]
+
+# Names of analyzers; or, by name, the labels that each shall tell apart, empty where it has its
+# own. All that need no labels where there is no name.
+Analyzers: TypeAlias = Sequence[str] | Mapping[str, Sequence[str]]
 
 # The most that a service puts on one page.
 _MAX_PAGE = 1000
@@ -63,12 +71,30 @@ class PipelineClient(ServiceClient):
             answer = await self._stub.ListAnalyzers(request, timeout=self._timeout_seconds)
         return list(answer.analyzers)
 
+    async def labelled(
+        self, names: Sequence[str], labels: Sequence[str]
+    ) -> dict[str, Sequence[str]]:
+        """Return analyzers with labels for those that need some; all where no name is given.
+
+        Raises:
+            ServiceError: the service does not answer, refuses, or none of them needs labels.
+        """
+        known = {one.name: one.needs_labels for one in await self.analyzers()}
+        chosen = {name: labels if known.get(name) else () for name in names or known}
+        # The service itself tells of a name that it does not know.
+        if not any(chosen.values()) and chosen.keys() <= known.keys():
+            raise ServiceError(
+                f"labels are for analyzers that need some; of the {self.service} at "
+                f"{self.address}, these do not: {', '.join(chosen)}"
+            )
+        return chosen
+
     async def analyze(
         self,
         source: FrameKey | bytes | Pixels,
         *,
         view: float | str = MACHINE,
-        analyzers: Sequence[str] = (),
+        analyzers: Analyzers = (),
         minimum_score: float | None = None,
     ) -> analytics_pb2.Analysis:
         """Return what is found in one picture.
@@ -77,7 +103,7 @@ class PipelineClient(ServiceClient):
             source: the key of a stored frame, a stream, or a picture that was never coded.
             view: the view that keys and streams are decoded for, from 0 or ``"human"`` to 1 or
                 ``"machine"``.
-            analyzers: their names; all that need no labels where empty.
+            analyzers: their names, or labels by name; all that need no labels where empty.
             minimum_score: leaves out findings below it; each analyzer's own where ``None``.
 
         Raises:
@@ -153,35 +179,62 @@ class PipelineClient(ServiceClient):
         self,
         cursor: bytes | None = None,
         *,
+        start: types_pb2.WatchStart.ValueType = types_pb2.WATCH_START_NOW,
         cameras: Sequence[str] = (),
         mode: types_pb2.WatchMode.ValueType = types_pb2.WATCH_MODE_EVERY,
         view: float | str = MACHINE,
-        analyzers: Sequence[str] = (),
+        analyzers: Analyzers = (),
         minimum_score: float | None = None,
-    ) -> AsyncIterator[analytics_pb2.WatchResultsResponse]:
+        retries: Retries | None = None,
+    ) -> AsyncGenerator[analytics_pb2.WatchResultsResponse, None]:
         """Yield what becomes of the frames of cameras, or of all, as the decoder stores them.
 
         Args:
-            cursor: of the response to go on behind; from now on where None.
+            cursor: of the response to go on behind.
+            start: where to begin without a cursor: now, or at the oldest stored frame.
             cameras: only these; all where empty.
             mode: every frame however late, or only the newest.
             view: the view that frames are decoded for.
-            analyzers: their names; all that need no labels where empty.
+            analyzers: their names, or labels by name; all that need no labels where empty.
             minimum_score: leaves out findings below it; each analyzer's own where None.
+            retries: watches again, behind the last response, where the service or the decoder
+                behind it goes away; where None, the watch ends.
 
         Raises:
-            BadView: ``view`` is out of range.
-            ServiceError: the service does not answer, refuses, or goes away; call again with the
-                last cursor.
+            BadView: the view is out of range.
+            ServiceError: the service does not answer, refuses, or goes away, and there are no
+                retries or they would be of no use; call again with the last cursor.
         """
         request = analytics_pb2.WatchResultsRequest(
             cameras=cameras, mode=mode, options=_options(analyzers, minimum_score)
         )
         request.options.view.CopyFrom(view_to_wire(view))
         if cursor is None:
-            request.start = types_pb2.WATCH_START_NOW
+            request.start = start
         else:
             request.cursor = cursor
+        while True:
+            trouble: ServiceError = ServiceUnavailable(
+                f"the {self.service} at {self.address} ended the watch"
+            )
+            try:
+                async with aclosing(self._watch_once(request)) as responses:
+                    async for response in responses:
+                        if retries is not None:
+                            retries.reset()
+                        request.cursor = response.cursor
+                        yield response
+            except ServiceError as error:
+                if retries is None or not may_pass(error):
+                    raise
+                trouble = error
+            if retries is None:
+                return
+            await retries.wait(trouble)
+
+    async def _watch_once(
+        self, request: analytics_pb2.WatchResultsRequest
+    ) -> AsyncGenerator[analytics_pb2.WatchResultsResponse, None]:
         call = self._stub.Watch(request)
         try:
             with self._errors_explained():
@@ -191,9 +244,13 @@ class PipelineClient(ServiceClient):
             call.cancel()
 
 
-def _options(analyzers: Sequence[str], minimum_score: float | None) -> analytics_pb2.AnalyzeOptions:
+def _options(analyzers: Analyzers, minimum_score: float | None) -> analytics_pb2.AnalyzeOptions:
+    labels_of = analyzers if isinstance(analyzers, Mapping) else {}
     return analytics_pb2.AnalyzeOptions(
-        analyzers=[analytics_pb2.AnalyzerChoice(name=name) for name in analyzers],
+        analyzers=[
+            analytics_pb2.AnalyzerChoice(name=name, labels=labels_of.get(name, ()))
+            for name in analyzers
+        ],
         minimum_score=minimum_score,
     )
 

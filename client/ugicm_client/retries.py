@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from ugicm_client.errors import ServiceError, ServiceRefused
+from ugicm_client.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from ugicm_servicekit.backoff import Backoff
 
-__all__ = ["Retries"]
+__all__ = ["Retries", "may_pass"]
 
 
 def _silent(trouble: ServiceError | None) -> None:
     """Tell nobody."""
+
+
+def may_pass(error: ServiceError) -> bool:
+    """Tell whether the same request may be answered otherwise later."""
+    if isinstance(error, ServiceRefused):
+        return error.status == "UNAVAILABLE" or error.retry_after_seconds is not None
+    return isinstance(error, ServiceUnavailable)
 
 
 class Retries:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ugicm_client.annotated_files import AnnotatedFiles
     from ugicm_client.operator import OperatorClient
     from ugicm_client.pictures import Pixels
+    from ugicm_client.pipeline import Analyzers
     from ugicm_servicekit.access import Access
     from ugicm_servicekit.wire import FrameKey
 
@@ -33,6 +34,7 @@ __all__ = ["analyze"]
 Examples:
   ugicm analyze photo.jpg
   ugicm analyze photo.ugi --view human --minimum-score 0.8
+  ugicm analyze photo.jpg --analyzer clip --label "a dog" --label "a cat"
   ugicm analyze door/1700000000000000/42 --json
   ugicm view door --json | jq -r .key | xargs ugicm analyze
   ugicm analyze photos/ --annotate found/          a picture for each, with what was found
@@ -40,8 +42,7 @@ Examples:
   ugicm analyze frames/ --annotate street.mp4 --annotate-fps 10"""
 )
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--analyzer", "analyzers", multiple=True, help="Only this one; may be repeated.")
-@click.option("--minimum-score", type=click.FloatRange(0, 1), help="Leave out what scores less.")
+@options.analyzer_options
 @options.machine_view_option
 @click.option(
     "--annotate",
@@ -71,6 +72,7 @@ Examples:
 def analyze(
     inputs: tuple[Path, ...],
     analyzers: tuple[str, ...],
+    labels: tuple[str, ...],
     minimum_score: float | None,
     view: float,
     out: Path | None,
@@ -92,7 +94,7 @@ def analyze(
     from ugicm_client.pictures import SUFFIXES
 
     paths = expand(inputs, SUFFIXES | {".ugi"})
-    asking = Asking(view, analyzers, minimum_score, as_json)
+    asking = Asking(view, analyzers, labels, minimum_score, as_json)
     with ExitStack() as opened:
         files = None
         if out is not None:
@@ -114,6 +116,7 @@ class Asking:
 
     view: float
     analyzers: tuple[str, ...]
+    labels: tuple[str, ...]
     minimum_score: float | None
     as_json: bool
 
@@ -138,6 +141,9 @@ async def _analyze(
         OperatorClient(decoder, access=access) as operator,
     ):
         await client.until_serving(wait)
+        analyzers: Analyzers = asking.analyzers
+        if asking.labels:
+            analyzers = await client.labelled(asking.analyzers, asking.labels)
         with working("analyzing", len(paths)) as work:
             for path in paths:
                 with work.item(str(path)):
@@ -145,7 +151,7 @@ async def _analyze(
                     analysis = await client.analyze(
                         source,
                         view=asking.view,
-                        analyzers=asking.analyzers,
+                        analyzers=analyzers,
                         minimum_score=asking.minimum_score,
                     )
                     _print_analysis(path, analysis, asking.as_json)

@@ -25,6 +25,7 @@ from ugicm_client.commands.serve import serve
 from ugicm_client.commands.status import status
 from ugicm_client.commands.token import token
 from ugicm_client.commands.view import view
+from ugicm_client.commands.watch import watch
 from ugicm_client.commands.work import complain
 from ugicm_client.errors import ClientError
 from ugicm_codec.errors import CodecError
@@ -58,6 +59,7 @@ for _command in (
     camera,
     view,
     analyze,
+    watch,
     results,
     serve,
     demo,

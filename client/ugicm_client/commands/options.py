@@ -22,6 +22,7 @@ __all__ = [
     "NamedView",
     "Rate",
     "access_options",
+    "analyzer_options",
     "check_addresses",
     "force_option",
     "json_option",
@@ -86,6 +87,22 @@ machine_view_option = click.option(
     callback=lambda ctx, param, word: _parse_view(word).number,
     help="For whom streams and frames are decoded.",
 )
+
+
+def analyzer_options(command: F) -> F:
+    """Add ``--analyzer``, ``--label`` and ``--minimum-score``, of what is analyzed now."""
+    command = click.option(
+        "--minimum-score", type=click.FloatRange(0, 1), help="Leave out what scores less."
+    )(command)
+    command = click.option(
+        "--label",
+        "labels",
+        multiple=True,
+        help="What to tell apart, for analyzers that need labels; may be repeated.",
+    )(command)
+    return click.option(
+        "--analyzer", "analyzers", multiple=True, help="Only this one; may be repeated."
+    )(command)
 
 
 def rate_options(command: F) -> F:

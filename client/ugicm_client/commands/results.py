@@ -20,7 +20,7 @@ from ugicm_codec.errors import BadView
 from ugicm_codec.views import parse_view
 
 if TYPE_CHECKING:
-    from ugicm.v1.analytics_pb2 import Analysis, MissedFrames
+    from ugicm.v1.analytics_pb2 import MissedFrames
     from ugicm_client.pipeline import PipelineClient, ResultFilter
     from ugicm_servicekit.access import Access
 
@@ -128,6 +128,7 @@ def results(
         raise click.UsageError("--missed is listed as text on standard output")
     import asyncio
 
+    from ugicm_client.findings import frame_lines
     from ugicm_client.pipeline import PipelineClient, ResultFilter
 
     wanted = ResultFilter(
@@ -149,7 +150,7 @@ def results(
             elif file_format == "text":
                 with _opened(output, existing_of(force)) as file:
                     async for analysis in client.results(wanted, newest=newest):
-                        file.writelines(f"{line}\n".encode() for line in _lines(analysis))
+                        file.writelines(f"{line}\n".encode() for line in frame_lines(analysis))
             elif file_format == "jsonl":
                 await _export_lines(client, wanted, newest, output, existing_of(force))
             else:
@@ -210,30 +211,9 @@ async def _export_coco(
         )
 
 
-def _lines(analysis: Analysis) -> Iterator[str]:
-    from ugicm_client.findings import result_lines
-    from ugicm_servicekit.wire import key_from_wire
-
-    start = f"{key_from_wire(analysis.key)} {analysis.capture_time.ToJsonString()}"
-    for result in analysis.results:
-        if result.HasField("failure"):
-            yield f"{start}: {result.analyzer} failed: {result.failure.message}"
-            continue
-        for line in list(result_lines(result)) or [f"nothing, {result.analyzer}"]:
-            yield f"{start}: {line}"
-
-
 def _print_missed(missed: MissedFrames) -> None:
-    from ugicm.v1.types_pb2 import GapReason
-    from ugicm_servicekit.wire import key_from_wire
+    from ugicm_client.findings import failed_line, gap_line
 
-    if missed.WhichOneof("why") == "failed":
-        failed = missed.failed
-        click.echo(f"{key_from_wire(failed.key)}: {failed.failure.message}, {missed.analyzer}")
-        return
-    gap = missed.gap
-    reason = GapReason.Name(gap.reason).removeprefix("GAP_REASON_").lower().replace("_", " ")
-    click.echo(
-        f"{gap.camera}/{gap.epoch}/{gap.first_sequence} to {gap.last_sequence}: {reason}, "
-        f"{missed.analyzer}"
-    )
+    is_failed = missed.WhichOneof("why") == "failed"
+    line = failed_line(missed.failed) if is_failed else gap_line(missed.gap)
+    click.echo(f"{line}, {missed.analyzer}")
