@@ -4,7 +4,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-RUNTIME := protos codec servicekit analyzers services/encoder services/decoder services/analytics client
+RUNTIME := protos codec servicekit analyzers services/encoder services/decoder services/analytics services/console client
 DEVELOPMENT := torchvision_cpu training evaluation
 TOOLS := constriction dnspython hypothesis import-linter kubernetes-validate mypy onnx promql-parser pytest \
 	pytest-asyncio pytest-timeout pytest-xdist PyYAML ruff trustme types-grpcio \
