@@ -35,7 +35,7 @@ class Running:
 @asynccontextmanager
 async def encoding(*codecs, **settings):
     """Serve by the codecs, or by a ``FakeCodec`` where none is given."""
-    chosen = EncoderSettings(port=0, **settings)
+    chosen = EncoderSettings(**{"port": 0, **settings})
     server = Server(chosen, ENCODER_STATUS, services=[SERVICE])
     port = await server.listen()
     models = Models(codecs or [FakeCodec()])
