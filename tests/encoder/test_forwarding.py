@@ -230,6 +230,28 @@ async def test_a_frame_that_was_given_up_before_it_was_sent_takes_no_memory():
             await upstream.close()
 
 
+async def test_a_frame_that_is_given_up_as_it_is_about_to_be_sent_holds_up_no_other(decoder):
+    address = f"127.0.0.1:{decoder.port}"
+    async with open_channel(address) as channel:
+        upstream = Upstream(channel, address, timeout_seconds=60, max_request_bytes=2**26)
+        frames = [
+            types_pb2.Frame(
+                key=key(number),
+                capture_time=Timestamp(seconds=1),
+                stream=FakeCodec().encode(picture()),
+            )
+            for number in range(3)
+        ]
+        await upstream.deliver(frames[0])
+        # Now the call waits for the next frame: it is woken by the one, and told of no other.
+        given_up = asyncio.create_task(upstream.deliver(frames[1]))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await upstream.deliver(frames[2])
+        await upstream.close()
+    assert await stored(decoder) == [0, 2]
+
+
 async def test_a_picture_too_large_for_the_decoder_is_an_invalid_argument(tmp_path):
     async with (
         decoding(tmp_path, max_pixels=100) as decoder,

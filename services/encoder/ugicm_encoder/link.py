@@ -103,7 +103,8 @@ class Link:
                 if self.is_down:
                     return
                 if exchange.answer.cancelled():
-                    continue  # and taken back
+                    self._take_back(exchange)  # its callback may come after this
+                    continue
                 self._unsent.popleft()
                 if num_bytes > self.max_request_bytes:
                     exchange.answer.set_exception(
