@@ -12,6 +12,7 @@ from tests.analytics.photos import photo
 from ugicm_analyzers.errors import AnalyzerUnavailable
 from ugicm_analyzers.protocol import Findings
 from ugicm_analyzers.registry import load_analyzers
+from ugicm_analyzers.threads import limit_threads
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +84,16 @@ def test_an_opencv_without_cascades_is_told_what_to_install(monkeypatch, tmp_pat
     monkeypatch.setattr(cv2, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(AnalyzerUnavailable, match="install opencv-python-headless 4"):
         load_analyzers(["faces"])
+
+
+def test_the_number_of_threads_changes_no_face(faces):
+    before = cv2.getNumThreads()
+    try:
+        found = []
+        for most in (1, 3):
+            limit_threads(most)
+            found.append(faces.analyze([photo("astronaut.png")], ()))
+    finally:
+        cv2.setNumThreads(before)
+    assert found[0] == found[1]
+    assert found[0][0].detections

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from shutil import disk_usage
 
-import cv2
 import grpc
 
 from ugicm.v1 import analytics_pb2, analytics_pb2_grpc
@@ -24,6 +23,7 @@ from ugicm_analytics.subscription import Subscription, wanted_from_settings
 from ugicm_analyzers.errors import AnalyzerError, BadSpecification, UnknownAnalyzer
 from ugicm_analyzers.protocol import Analyzer
 from ugicm_analyzers.registry import load_analyzers
+from ugicm_analyzers.threads import limit_threads
 from ugicm_servicekit.access import access_of
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.checks import checked, reached
@@ -181,10 +181,10 @@ async def _running(subscription: Subscription) -> AsyncIterator[None]:
 
 
 async def _load_and_serve(settings: AnalyticsSettings, server: Server) -> None:
-    # Pictures are analyzed side by side; OpenCV's own threads on top would only compete.
-    cv2.setNumThreads(1)
     try:
         analyzers = await asyncio.to_thread(load_analyzers, settings.analyzers)
     except (BadSpecification, UnknownAnalyzer) as error:
         raise BadSettings([str(error)]) from error
+    if settings.analyzer_threads is not None:
+        limit_threads(settings.analyzer_threads)
     await serve(settings, server, analyzers)

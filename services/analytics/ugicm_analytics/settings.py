@@ -46,6 +46,15 @@ class AnalyticsSettings(ServerSettings, UpstreamSettings):
             "(onnx:FILE, torchvision:MODEL:FILE, a model's folder; see docs/analyzers.md)"
         ),
     ] = ("faces", "people")
+    analyzer_threads: Annotated[
+        int | None,
+        Setting(
+            "most threads that one analyzer's library computes with; unset: as many as there are "
+            "processors",
+            1,
+            1024,
+        ),
+    ] = None
     threads: Annotated[
         int, Setting("how many pictures that come with requests to read at once", 1, 1024)
     ] = 2
