@@ -73,10 +73,8 @@ class Admission:
             Overloaded: the queue is full.
         """
         client = client_name()
-        if self._is_full(client, places):
-            refusal = self._refusal(client)
-            if not self._turns.drop_for(client, refusal):
-                raise refusal
+        if self._is_full(client, places) and not self._turns.drop_for(client, self._refusal):
+            raise self._refusal(client)
         return await self._wait(client, places, may_be_dropped=True)
 
     def check(self) -> None:

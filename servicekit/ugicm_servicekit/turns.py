@@ -54,8 +54,8 @@ class Turns:
         self._places: dict[_Waiter, int] = {}
         self._may_be_dropped: set[_Waiter] = set()
         self._held: Counter[str] = Counter()
-        # Since when each client has some of them, without a rest.
-        self._working_since: dict[str, float] = {}
+        # When the newest work of each client that has some of them began.
+        self._began: dict[str, float] = {}
         self._resting: set[str] = set()
         # When each client asked last; the latest is at the end.
         self._asked: OrderedDict[str, float] = OrderedDict()
@@ -125,13 +125,17 @@ class Turns:
             self._resting.add(client)
         if not self._held[client]:
             del self._held[client]
-            worked = self._clock() - self._working_since.pop(client, self._clock())
+            began = self._began.pop(client)
             if client in self._resting:
-                self._rest(client, worked)
+                self._rest(client, self._clock() - began)
         self._let_in()
 
-    def drop_for(self, client: str, error: Overloaded) -> bool:
+    def drop_for(self, client: str, refusal: Callable[[str], Overloaded]) -> bool:
         """Make room for one more of ``client``: the newest waiter of whoever has most is refused.
+
+        Args:
+            client: that may have the room.
+            refusal: returns what the client that gives way is told.
 
         Returns:
             False where nobody has more waiting than ``client`` would have then.
@@ -140,6 +144,7 @@ class Turns:
         if dropped is None:
             return False
         other, future = dropped
+        error = refusal(other)
         self._forget(other, future)
         future.set_exception(error)
         return True
@@ -167,7 +172,7 @@ class Turns:
     def _take(self, client: str, places: int) -> None:
         self._free -= places
         self._held[client] += places
-        self._working_since.setdefault(client, self._clock())
+        self._began[client] = self._clock()
 
     def _is_flood(self, client: str) -> bool:
         return self._flood is not None and self.waiting_of(client) >= self._flood

@@ -71,6 +71,19 @@ async def test_a_client_comes_back_when_its_own_queue_is_done_however_fast_the_r
     tasks[0].cancel()
 
 
+async def test_who_gives_way_comes_back_when_its_own_queue_is_done():
+    admission = full(places=10, max_queued=3)
+    admission.leave(await entered(admission, "other"))
+    flood = [await begun(admission, "flood") for _ in range(4)]
+    many = [await begun(admission, "many") for _ in range(2)]
+    with pytest.raises(Overloaded) as caught:
+        await flood.pop()
+    # As one that comes behind its own three, and not as the first one of the other.
+    assert caught.value.retry_after_seconds == pytest.approx(4 * 2.0)
+    for task in (*flood, *many):
+        task.cancel()
+
+
 async def test_those_who_are_refused_together_do_not_come_back_together():
     draws = iter((0.0, 0.5, 1.0))
     admission = full(max_queued=0, uniform=lambda low, high: low + next(draws) * (high - low))

@@ -131,6 +131,26 @@ async def test_a_flood_rests_as_long_as_it_worked_for_each_client_that_waits_for
     assert outcome(tasks) == [True, True, False, False]
 
 
+async def test_a_flood_that_was_alone_for_long_rests_only_for_its_last_work(monkeypatch):
+    clock, rests = Clock(), []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda *rest: rests.append(rest))
+    turns = Turns(2, in_company=1, flood=2, clock=clock)
+    tasks = await begun(turns, *[("a", 1)] * 200)
+    for _ in range(100):  # with both places all the time
+        clock.seconds += 1
+        turns.release("a")
+    other = (await begun(turns, ("b", 1)))[0]
+    for _ in range(2):
+        clock.seconds += 1
+        turns.release("a")
+        await asyncio.sleep(0)
+    assert other.done()
+    ((seconds, _),) = rests
+    assert seconds == 2
+    for task in tasks:
+        task.cancel()
+
+
 async def test_a_flood_that_nobody_patient_is_beside_does_not_rest():
     turns = Turns(2, in_company=1, flood=2)
     ones = await begun(turns, *[("a", 1)] * 5)
