@@ -15,7 +15,6 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.analytics.harness import analyzing
 from tests.decoder.harness import decoding
@@ -27,6 +26,7 @@ from ugicm_console.main import serve
 from ugicm_console.settings import ConsoleSettings
 from ugicm_console.web_server import WebServer
 from ugicm_servicekit.access import Access
+from ugicm_servicekit.wire import nanoseconds_to_wire
 
 BRIGHT = 200
 START_SECONDS = 1_700_000_000
@@ -149,7 +149,7 @@ class Running:
         """Store a frame, as an encoder would; its capture is ``seconds`` after the start."""
         frame = types.Frame(
             key=types.FrameKey(camera=camera, epoch=epoch, sequence=sequence),
-            capture_time=Timestamp(seconds=START_SECONDS + seconds),
+            capture_time=nanoseconds_to_wire(round(1e9 * (START_SECONDS + seconds))),
             stream=self.codec.encode(picture),
         )
         (answer,) = await self.services["decoder"].ingest(frame)

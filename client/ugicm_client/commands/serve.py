@@ -1,4 +1,4 @@
-"""``ugicm serve``: one of the three services, in this process."""
+"""``ugicm serve``: one of the services, in this process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ __all__ = ["serve"]
     epilog="""\b
 Examples:
   ugicm serve decoder
+  ugicm serve console               the operator's page
   ugicm serve encoder --help        the encoder's own options""",
 )
-@click.argument("service", type=click.Choice(["encoder", "decoder", "analytics"]))
+@click.argument("service", type=click.Choice(["encoder", "decoder", "analytics", "console"]))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def serve(service: str, arguments: tuple[str, ...]) -> int:
     """Run a service until it is interrupted.

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import grpc
 
+from ugicm_client.status import metrics_address
 from ugicm_console.access import Access as BrowserAccess
 from ugicm_console.access import UploadLimits, hosts_of
 from ugicm_console.app import make_app
@@ -25,6 +26,7 @@ from ugicm_console.web_server import WebServer
 from ugicm_servicekit.access import Access
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.checks import reached
+from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.process import run_process
 from ugicm_servicekit.readiness import Severity
 from ugicm_servicekit.work import Workers
@@ -41,8 +43,8 @@ async def serve(settings: ConsoleSettings, server: WebServer) -> None:
     """Answer browsers until the server is told to stop; services may come and go meanwhile.
 
     Raises:
-        BadSettings: a file of TLS cannot be used, or users' tokens would travel to another
-            machine in plaintext.
+        BadSettings: an address is none, a file of TLS cannot be used, or users' tokens would
+            travel to another machine in plaintext.
     """
     access = Access(
         transport=settings.upstream_transport,
@@ -50,6 +52,7 @@ async def serve(settings: ConsoleSettings, server: WebServer) -> None:
         cert=settings.upstream_tls_cert,
         key=settings.upstream_tls_key,
     )
+    places = _places(settings)
     async with AsyncExitStack() as closing:
         services = await _services(settings, access, server, closing)
         workers = Workers(
@@ -94,7 +97,7 @@ async def serve(settings: ConsoleSettings, server: WebServer) -> None:
                 max_per_session=settings.max_streams_per_session,
                 stopping=server.stopping,
             ),
-            system=System(_places(settings), access, server.readiness),
+            system=System(places, access, server.readiness),
             is_encrypted=server.is_encrypted,
         )
         await server.serve(app)
@@ -132,7 +135,11 @@ def _places(settings: ConsoleSettings) -> dict[str, Place | None]:
         "encoder": (settings.encoder, settings.encoder_metrics),
         "analytics": (settings.analytics, settings.analytics_metrics),
     }
-    return {
-        name: Place(address, metrics) if address else None
-        for name, (address, metrics) in addresses.items()
-    }
+    places: dict[str, Place | None] = dict.fromkeys(addresses)
+    for name, (address, metrics) in addresses.items():
+        if address:
+            try:
+                places[name] = Place(address, metrics or metrics_address(address))
+            except ValueError:
+                raise BadSettings([f"{name} is host:port, got {address!r}"]) from None
+    return places

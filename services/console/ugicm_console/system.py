@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ugicm_client.status import ServiceStatus, metrics_address, service_status
+from ugicm_client.status import ServiceStatus, service_status
 from ugicm_console.sessions import Session
 from ugicm_servicekit.access import Access
 from ugicm_servicekit.readiness import Readiness
@@ -23,10 +23,10 @@ _TIMEOUT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where a service is, and its metrics; None: at its port plus 10."""
+    """Where a service is, and its metrics."""
 
     address: str
-    metrics: str | None
+    metrics: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class System:
         found = await service_status(
             name,
             place.address,
-            metrics=place.metrics or metrics_address(place.address),
+            metrics=place.metrics,
             access=replace(self._access, token=session.secret),
             timeout_seconds=_TIMEOUT_SECONDS,
         )
