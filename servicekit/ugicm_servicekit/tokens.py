@@ -185,11 +185,13 @@ class TokenFile:
         Raises:
             BadSettings: it cannot be read, or is wrong.
         """
-        tokens = read_tokens(self._path)
+        before, tokens = self._tokens, read_tokens(self._path)
 
         def use() -> list[Change]:
-            changes = _changes(self._told, tokens)
-            self._tokens = self._told = tokens
+            if self._tokens is before:  # else a call has read them since, when they were newer
+                self._tokens = tokens
+            changes = _changes(self._told, self._tokens)
+            self._told = self._tokens
             return changes
 
         return use

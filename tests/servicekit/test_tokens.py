@@ -87,6 +87,20 @@ def test_a_change_counts_at_the_next_call(tokens):
     assert file.identify(fresh).caller.role is Role.OPERATOR
 
 
+def test_a_token_withdrawn_during_a_reload_stays_withdrawn(tokens):
+    file = TokenFile(tokens.path)
+    use = file.read()
+    tokens.path.write_text("")
+    with pytest.raises(Unauthenticated, match="not known"):
+        file.identify(tokens.secrets["operator"])
+    changes = use()  # of what was read before
+    with pytest.raises(Unauthenticated, match="not known"):
+        file.identify(tokens.secrets["operator"])
+    assert {change.after for change in changes} == {""}
+    assert {change.name for change in changes} == {role.value for role in Role}
+    assert file.read()() == []
+
+
 def test_a_file_swapped_by_a_link_is_a_change(tmp_path):
     old, new = Tokens(tmp_path / "old"), Tokens(tmp_path / "new")
     secrets = old.add(Role.ADMIN), new.add(Role.ADMIN)
