@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 import re
@@ -20,7 +21,8 @@ __all__ = ["CertificateFiles", "KeyPair", "channel_credentials", "server_credent
 
 _log = logging.getLogger(__name__)
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+# OpenSSL reads X509 and TRUSTED CERTIFICATE too.
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]*CERTIFICATE)-----(.*?)-----END \1-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,8 @@ def _authorities(ca: Path | None) -> bytes | None:
 
 
 def _sha256(pem: bytes) -> str:
-    """Return the fingerprint of the first certificate of a file that was loaded."""
-    first = _PEM.search(pem.decode(errors="replace"))
-    assert first is not None  # OpenSSL found one
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(first[0])).hexdigest()
+    """Return the SHA-256 of a file's certificates together: of a single one, its fingerprint."""
+    digest = hashlib.sha256()
+    for certificate in _PEM.finditer(pem.decode(errors="replace")):
+        digest.update(base64.b64decode(certificate[2]))
+    return digest.hexdigest()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
+import ssl
 
 import grpc
 import pytest
@@ -20,6 +22,7 @@ from ugicm_servicekit.access import Access
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.models import Models, ReloadableModels
 from ugicm_servicekit.roles import Role
+from ugicm_servicekit.tls import CertificateFiles, KeyPair
 
 OLD, NEW = (FakeCodec(FakeModel(sha256=digit * 64)) for digit in "ab")
 REQUEST = admin_pb2.ReloadRequest()
@@ -145,6 +148,23 @@ async def test_the_command_prints_what_changed(tokens, capsys, monkeypatch):
     changes = [{"kind": "token", "name": "camera", "before": "camera gate", "after": ""}]
     assert json.loads(third) == {"address": address, "changes": changes}
     assert "ugicm: 127.0.0.1:1: cannot reach the service at 127.0.0.1:1" in output.err
+
+
+def test_an_authority_that_is_added_behind_another_is_a_change(authority, tmp_path):
+    pair, second = authority.issue("server"), Authority(tmp_path, "second")
+    files = CertificateFiles(KeyPair(pair.cert, pair.key), authority.ca)
+    alone = fingerprint(authority.ca)
+    with authority.ca.open("ab") as file:
+        file.write(second.ca.read_bytes())
+    (change,) = files.read()()
+    assert (change.name, change.before) == (str(authority.ca), alone)
+    assert change.after not in {alone, fingerprint(second.ca)}
+    assert files.read()() == []
+
+
+def fingerprint(pem):
+    """Return what OpenSSL would print of a file with one certificate."""
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.read_text())).hexdigest()
 
 
 async def test_of_reloads_at_once_one_tells_of_each_change():
