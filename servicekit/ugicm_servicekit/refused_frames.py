@@ -27,9 +27,9 @@ class RefusedFrame:
     """What is written down of a frame, without its stream.
 
     Attributes:
-        capture_time: in UTC; None where the record is damaged.
-        status: by which it was refused, such as PERMISSION_DENIED; empty where it is damaged.
-        message: the decoder's words.
+        capture_time: in UTC; None where a file is damaged or gone.
+        status: by which it was refused, such as PERMISSION_DENIED; empty where that is not known.
+        message: the decoder's words, or what is wrong with the files.
         num_bytes: of the stream.
     """
 
@@ -97,10 +97,14 @@ class RefusedFrames:
         return self._folder / f"{key.camera}.{key.epoch}.{key.sequence}.{suffix}"
 
     def _describe(self, key: FrameKey) -> RefusedFrame:
-        num_bytes = self._path(key, "ugi").stat().st_size
+        try:
+            num_bytes = self._path(key, "ugi").stat().st_size
+            text = self._path(key, "json").read_bytes()
+        except FileNotFoundError as error:
+            return RefusedFrame(key, None, "", f"{error.filename} is gone", 0)
         taken = Timestamp()
         try:
-            record = json.loads(self._path(key, "json").read_text(encoding="utf-8"))
+            record = json.loads(text)
             taken.FromJsonString(record["capture_time"])
             status, message = str(record["status"]), str(record["message"])
         except (ValueError, KeyError, TypeError):

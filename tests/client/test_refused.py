@@ -110,6 +110,28 @@ async def test_a_frame_whose_record_is_damaged_is_told_of_and_not_sent(spool, tm
     assert [one.key.sequence for one in folder.list()] == [0]
 
 
+async def test_a_frame_whose_stream_is_gone_hides_no_other(spool, tmp_path, capsys):
+    keep(spool, frame(STREAM, sequence=0), frame(STREAM, sequence=1))
+    gone = spool / FOLDER / "gate.1.0.ugi"
+    gone.unlink()
+    assert await run("refused", "list", spool) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"gate/1/0: 0 bytes, {gone} is gone"
+    assert second.startswith(f"gate/1/1: {len(STREAM)} bytes, ")
+    async with decoding(tmp_path) as decoder:
+        assert await run("refused", "send", spool, f"--server=127.0.0.1:{decoder.port}") == 1
+        assert await stored(decoder) == [1]
+    assert f"gate/1/0: {gone} is gone" in capsys.readouterr().err
+
+
+async def test_a_frame_that_is_named_twice_is_sent_once(spool, tmp_path, capsys):
+    keep(spool, frame(STREAM))
+    async with decoding(tmp_path) as decoder:
+        server = f"--server=127.0.0.1:{decoder.port}"
+        assert await run("refused", "send", spool, "gate/1/0", "gate/1/0", server) == 0
+    assert capsys.readouterr().out == "gate/1/0: stored\n"
+
+
 async def test_a_frame_that_does_not_lie_there_is_an_error_before_anything_is_sent(
     spool, tmp_path, capsys
 ):

@@ -53,7 +53,8 @@ def list_refused(spool: Path, as_json: bool) -> int:
                 }
             )
         else:
-            click.echo(f"{frame.key}: {frame.num_bytes} bytes, {frame.status}: {frame.message}")
+            why = ": ".join(filter(None, (frame.status, frame.message)))
+            click.echo(f"{frame.key}: {frame.num_bytes} bytes, {why}")
     return 0
 
 
@@ -126,4 +127,4 @@ def _chosen(frames: list[RefusedFrame], keys: list[FrameKey]) -> list[RefusedFra
     of_key = {frame.key: frame for frame in frames}
     if missing := [str(key) for key in keys if key not in of_key]:
         raise ClientError(f"no refused frame {', '.join(missing)} lies there")
-    return [of_key[key] for key in keys] or frames
+    return [of_key[key] for key in dict.fromkeys(keys)] or frames
