@@ -150,7 +150,7 @@ class TokenFile:
         self._now = now
         self._watched = Watched([path])
         self._tokens: Sequence[Token] = read_tokens(path)
-        self._told = self._tokens
+        self._told: Sequence[Token] = self._tokens
 
     def identify(self, presented: str) -> Token:
         """Return the entry of a token that is known and has not expired.
