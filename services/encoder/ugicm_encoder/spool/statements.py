@@ -9,6 +9,7 @@ from enum import IntEnum
 from hashlib import sha256
 
 from ugicm.v1 import decoder_pb2, types_pb2
+from ugicm_servicekit.sqlite import signed, unsigned
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = [
@@ -24,8 +25,6 @@ __all__ = [
     "select_items",
     "totals",
 ]
-
-_SIGN = 1 << 63
 
 # A high-water mark outlives the digests of its epoch by this factor.
 _MARKS_PER_DIGEST = 16
@@ -70,23 +69,23 @@ def find_mark(db: sqlite3.Connection, key: FrameKey) -> int | None:
     """Return the newest accepted sequence of a key's epoch."""
     row = db.execute(
         "SELECT sequence FROM mark WHERE camera = ? AND epoch = ?",
-        (key.camera, _signed(key.epoch)),
+        (key.camera, signed(key.epoch)),
     ).fetchone()
-    return None if row is None else row[0] + _SIGN
+    return None if row is None else unsigned(row[0])
 
 
 def find_digest(db: sqlite3.Connection, key: FrameKey) -> bytes | None:
     """Return the digest that was accepted under a key, while it is remembered."""
     row = db.execute(
         "SELECT digest FROM accepted WHERE camera = ? AND epoch = ? AND sequence = ?",
-        (key.camera, _signed(key.epoch), _signed(key.sequence)),
+        (key.camera, signed(key.epoch), signed(key.sequence)),
     ).fetchone()
     return None if row is None else bytes(row[0])
 
 
 def insert_frame(db: sqlite3.Connection, key: FrameKey, request: bytes, digest: bytes) -> None:
     """Accept a frame: the item, what it is known by, and the mark of its epoch."""
-    columns = (key.camera, _signed(key.epoch), _signed(key.sequence))
+    columns = (key.camera, signed(key.epoch), signed(key.sequence))
     db.execute(
         "UPDATE spool SET newest_position = newest_position + 1, num_items = num_items + 1, "
         "num_bytes = num_bytes + ?",
@@ -122,9 +121,9 @@ def select_items(db: sqlite3.Connection, after: int, limit: int) -> list[Row]:
         Row(
             position,
             camera,
-            epoch + _SIGN,
-            first + _SIGN,
-            last + _SIGN,
+            unsigned(epoch),
+            unsigned(first),
+            unsigned(last),
             num_bytes,
             kind == _Kind.FRAME,
             checksum,
@@ -155,7 +154,15 @@ def oldest_frame(db: sqlite3.Connection, after: int) -> Row | None:
         return None
     position, camera, epoch, first, last, num_bytes = row
     return Row(
-        position, camera, epoch + _SIGN, first + _SIGN, last + _SIGN, num_bytes, True, b"", b""
+        position,
+        camera,
+        unsigned(epoch),
+        unsigned(first),
+        unsigned(last),
+        num_bytes,
+        True,
+        b"",
+        b"",
     )
 
 
@@ -174,12 +181,12 @@ def replace_by_gap(
         "SELECT position, first_sequence, request FROM item WHERE camera = ? AND epoch = ? "
         "AND last_sequence < ? AND last_sequence + 1 = ? AND kind = ? "
         "AND position > ? AND position < ?",
-        (lost.camera, _signed(lost.epoch), *2 * (_signed(first),), _Kind.GAP, after, position),
+        (lost.camera, signed(lost.epoch), *2 * (signed(first),), _Kind.GAP, after, position),
     ).fetchone()
     if before is not None:
         gap = decoder_pb2.IngestRequest.FromString(before[2]).gap
         if gap.reason == reason:
-            position, first = before[0], before[1] + _SIGN
+            position, first = before[0], unsigned(before[1])
             delete_items(db, [position])
     request = decoder_pb2.IngestRequest(
         gap=types_pb2.Gap(
@@ -190,7 +197,7 @@ def replace_by_gap(
             reason=reason,
         )
     ).SerializeToString()
-    ends = (lost.camera, _signed(lost.epoch), _signed(first), _signed(lost.last_sequence))
+    ends = (lost.camera, signed(lost.epoch), signed(first), signed(lost.last_sequence))
     _insert_item(db, position, ends, _Kind.GAP, request)
     _add_to_totals(db, 1, len(request))
     return Row(
@@ -232,7 +239,3 @@ def _add_to_totals(db: sqlite3.Connection, num_items: int, num_bytes: int) -> No
         "UPDATE spool SET num_items = num_items + ?, num_bytes = num_bytes + ?",
         (num_items, num_bytes),
     )
-
-
-def _signed(number: int) -> int:
-    return number - _SIGN
