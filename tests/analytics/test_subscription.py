@@ -162,6 +162,28 @@ async def test_a_decoder_that_is_away_is_waited_for(watching, decoder, path):
     assert results_of_frames(path) == {("gate", 0, "brightness"): 1, ("gate", 1, "brightness"): 1}
 
 
+async def test_an_outage_is_told_once_at_its_beginning_and_once_at_its_end(
+    watching, decoder, caplog
+):
+    caplog.set_level("INFO", "ugicm_analytics.subscription")
+    decoder.store(0)
+    async with watching() as (stub, _):
+        await listed(stub, 1)
+        decoder.here.clear()
+        decoder.leaving.set()
+        while len(decoder.watches) < 4:
+            await listed(stub, 1)
+        decoder.leaving.clear()
+        decoder.here.set()
+        decoder.store(1)
+        await listed(stub, 2)
+    told = [one.getMessage() for one in caplog.records if "brightness" in one.getMessage()]
+    assert [text.partition(":")[0] for text in told] == [
+        "the watch for brightness is interrupted",
+        "the watch for brightness goes on",
+    ]
+
+
 async def test_a_decoder_with_another_store_is_watched_from_its_beginning(watching, decoder, path):
     async with watching() as (stub, _):
         decoder.store(0)

@@ -111,16 +111,19 @@ class Decoder:
     async def watch(
         self, request: decoder_pb2.WatchFramesRequest
     ) -> AsyncIterator[AsyncGenerator[decoder_pb2.WatchFramesResponse, None]]:
-        """Subscribe to what is stored; entered once the decoder has begun, or has refused.
+        """Subscribe to what is stored; entered once the decoder has begun.
 
-        The events raise:
+        Raises, also from the events:
             DecoderError: the decoder refused the request.
             Overloaded: the decoder has too much to do.
             Unreachable: no decoder is there, or it went away.
         """
         call = self._stub.Watch(request)
         try:
+            # Comes empty, and without an error, where the call has failed.
             await call.initial_metadata()
+            with self._own_errors():
+                await call.wait_for_connection()
             yield self._events(call)
         finally:
             call.cancel()
