@@ -6,7 +6,7 @@
 
 RUNTIME := protos codec servicekit analyzers services/encoder services/decoder services/analytics services/console client
 DEVELOPMENT := torchvision_cpu training evaluation
-TOOLS := constriction dnspython httpx hypothesis import-linter kubernetes-validate mypy onnx promql-parser pytest \
+TOOLS := constriction dnspython httpx hypothesis import-linter kubernetes-validate mypy onnx playwright promql-parser pytest \
 	pytest-asyncio pytest-timeout pytest-xdist PyYAML ruff trustme types-grpcio \
 	types-grpcio-health-checking types-grpcio-reflection types-protobuf
 

@@ -65,11 +65,12 @@ async function analyzers(signal) {
 }
 
 function showNavigation(current) {
+  const section = current === "camera" ? "" : current; // one camera belongs to the wall
   const pages = [["", "Cameras"], ["search", "Search", session.can.search], ["upload", "Upload", session.can.upload], ["status", "Status"]];
   navigation.replaceChildren(
     ...pages
       .filter(([, , allowed = true]) => allowed)
-      .map(([name, label]) => element("a", { href: `#/${name}`, "aria-current": name === current ? "page" : null }, label)),
+      .map(([name, label]) => element("a", { href: `#/${name}`, "aria-current": name === section ? "page" : null }, label)),
   );
   document.title = `${pages.find(([name]) => name === current)?.[1] ?? route().parts[0] ?? "Cameras"} · UG-ICM`;
 }

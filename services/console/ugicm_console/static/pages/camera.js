@@ -33,6 +33,7 @@ export async function cameraPage(root, { route, live, session, analyzers, signal
     comparison.root,
     timeline.root,
     element("p", { class: "quiet keys" }, "Keys: space plays, ← and → step, H human, M machine, L live."),
+    comparison.details,
   );
 
   const seek = new Latest((time) => attempt(async () => showOr(await stored.at(time))), signal);

@@ -109,6 +109,7 @@ export async function uploadPage(root, { session, analyzers, signal }) {
         );
       })),
       comparison.root,
+      comparison.details,
     );
     comparison.setMode("wipe");
     comparison.show({ path, name: "Upload" });

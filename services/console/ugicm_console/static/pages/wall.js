@@ -2,7 +2,7 @@
 
 import { framePath } from "../core/api.js";
 import { choice, element } from "../core/dom.js";
-import { bitsPerPixel, bytes, moment, span } from "../core/format.js";
+import { bytes, moment, span } from "../core/format.js";
 import { StoredFrames } from "../core/frames.js";
 import { Thumbnail } from "../parts/thumbnail.js";
 import { gapsIn } from "../parts/timeline.js";
@@ -71,7 +71,7 @@ class Card {
       onError: (error) => this.#explain(error),
     });
     this.figures = Object.fromEntries(
-      ["Size", "Rate", "Delay", "Gaps", "Taken"].map((term) => [term, element("dd", {}, "–")]),
+      ["Rate", "Delay", "Stream", "Bits per pixel", "Gaps", "Taken"].map((term) => [term, element("dd", {}, "–")]),
     );
     this.root = element(
       "li",
@@ -109,7 +109,8 @@ class Card {
   tell() {
     const { frame, framesPerSecond: rate, delay, numMissing } = this.#state;
     if (!frame) return;
-    this.figures.Size.textContent = `${bitsPerPixel(frame.bits_per_pixel)}, ${bytes(frame.num_bytes)}`;
+    this.figures.Stream.textContent = bytes(frame.num_bytes);
+    this.figures["Bits per pixel"].textContent = frame.bits_per_pixel.toFixed(3);
     this.figures.Rate.textContent = rate === null ? "–" : `${rate.toFixed(rate < 10 ? 1 : 0)} fps`;
     this.figures.Delay.textContent = span(delay);
     this.figures.Gaps.textContent = numMissing ? `${numMissing} missing` : "none";

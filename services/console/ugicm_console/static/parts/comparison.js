@@ -13,7 +13,7 @@ const SETTLE_MS = 300; // a view that stays this long is worth an analysis
 const NAMES = ["View", "Second view"];
 
 /**
- * A subject is what is looked at: `{path, name, stills}`, where `path` has /picture, /stream and /analysis below it, and
+ * `root` has the pictures and the choice of views, `details` the findings and the downloads. A subject is what is looked at: `{path, name, stills}`, where `path` has /picture, /stream and /analysis below it, and
  * `stills` are further pictures of it, `{original: label, jpeg: label}` or none.
  */
 export class Comparison {
@@ -53,9 +53,13 @@ export class Comparison {
       element("div", { class: "row" }, this.modes, this.stage.controls),
       this.stage.root,
       choosers,
+    );
+    this.details = element(
+      "section",
+      { class: "comparison", "aria-label": "Findings and files" },
+      canAnalyze ? element("div", { class: "lists" }, this.lists) : null,
       canAnalyze ? this.#switches(analyzers) : null,
       element("div", { class: "row" }, this.#downloads()),
-      canAnalyze ? element("div", { class: "lists" }, this.lists) : null,
     );
     this.second = choosers[1];
     if (!canAnalyze) this.#analyzers = null;
@@ -113,7 +117,7 @@ export class Comparison {
     const what = still === "view" ? viewName(view) : still;
     const address =
       still === "view"
-        ? withQuery(`${path}/picture`, this.#exact ? { view, format: "webp" } : { view, format: "jpeg", quality: 92 })
+        ? withQuery(`${path}/picture`, this.#exact ? { view, format: "png" } : { view, format: "jpeg", quality: 92 })
         : `${path}/${still}`;
     this.#settle(index);
     return this.#pictures[index].wish({ address, label: `${name}, ${what}`, what });

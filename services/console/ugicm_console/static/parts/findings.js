@@ -8,7 +8,7 @@ const NUM_CLASSES = 3;
 /** What of the findings is drawn; `minimumScore` from 0 to 1. */
 export const SHOWN = { detections: true, masks: true, classes: true, minimumScore: 0.5 };
 
-/** Return the colour of a label, `[hue, css]`: the same on every picture. */
+/** Return the colour of a label: the same on every picture. */
 function colourOf(label) {
   let hash = 0;
   for (const character of label) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
@@ -57,8 +57,10 @@ export class Findings {
       }
     }
     if (this.#shown.classes) {
+      // At the lower edge: boxes have their labels at their upper one.
+      const bottom = y + this.#analysis.height * scale - size * 4;
       this.#classifications().forEach(({ label, score }, index) => {
-        const line = y + size * 4 + index * size * 10;
+        const line = bottom - (index + 1) * size * 10;
         tag(context, `${label} ${score.toFixed(2)}`, colourOf(label), x + size * 4, line, size);
       });
     }
