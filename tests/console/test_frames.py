@@ -172,6 +172,7 @@ def test_what_is_not_there_is_not_found(browser, path, words):
         (f"{FRAME}/picture?view=0&quality=101", "quality is a whole number from 0 to 100"),
         (f"{FRAME}/picture?view=0&download=1", "download is true or false, got '1'"),
         ("/api/frames/ga te/1/2", "a camera's name has 1 to 128 characters"),
+        ("/api/events?camera=<script>", "a camera's name has 1 to 128 characters"),
         ("/api/frames/gate/-1/2", "an epoch is a whole number"),
         (f"/api/frames/gate/1/{2**64}", "a sequence is a whole number"),
         ("/api/cameras/gate/frames?start=1e30", "the years 1678 to 2261"),

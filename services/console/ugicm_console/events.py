@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -28,8 +27,8 @@ from ugicm_servicekit.wire import check_camera
 __all__ = ["Events"]
 
 _ROUTE = "GET /api/events"
-# A page that is slower than the cameras lets its watch pass frames over, not the console pile up.
-_MAX_QUEUED = 16
+# What waits for a slow page beside the newest frame of each camera; then its watch waits too.
+_MAX_WAITING = 64
 _BEAT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _RETRY_MILLISECONDS = 1000
@@ -74,7 +73,7 @@ class Events:
                 f"a session follows at most {self._max_per_session} streams of events: close a page"
             )
         watch = decoder_pb2.WatchFramesRequest(
-            cameras=cameras, start=types_pb2.WATCH_START_NOW, mode=types_pb2.WATCH_MODE_NEWEST
+            cameras=cameras, start=types_pb2.WATCH_START_NOW, mode=types_pb2.WATCH_MODE_EVERY
         )
         session.check("/ugicm.v1.DecoderService/Watch", watch)
         return StreamingResponse(
@@ -100,7 +99,7 @@ class Events:
         ]
         try:
             yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
-            while (event := await page.queue.get()) is not None:
+            while (event := await page.next()) is not None:
                 yield event
         finally:
             session.num_streams -= 1
@@ -155,7 +154,7 @@ class Events:
         while True:
             await asyncio.sleep(_BEAT_SECONDS)
             self._sessions.check(session)
-            await page.queue.put(_BEAT)
+            await page.put("beat", _BEAT)
 
     async def _end(self, page: _Page) -> None:
         await self._stopping.wait()
@@ -163,15 +162,37 @@ class Events:
 
 
 class _Page:
-    """What is on its way to one page."""
+    """What is on its way to one page: of each camera only its newest frame, and all else."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MAX_QUEUED)
+        self._waiting: dict[object, bytes] = {}
         self._states: dict[str, str] = {}
+        self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._is_over = False
 
-    async def tell(self, kind: str, data: Mapping[str, Any]) -> None:
+    async def next(self) -> bytes | None:
+        """Return what is to be sent next, once there is something; None at the end."""
+        while not self._waiting:
+            if self._is_over:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        oldest = next(iter(self._waiting))
+        self._room.set()
+        return self._waiting.pop(oldest)
+
+    async def put(self, name: object, data: bytes) -> None:
+        """Let ``data`` wait, in the place of what waits by the same name."""
+        while name not in self._waiting and len(self._waiting) >= _MAX_WAITING:
+            self._room.clear()
+            await self._room.wait()
+        self._waiting[name] = data
+        self._news.set()
+
+    async def tell(self, kind: str, data: Mapping[str, Any], *, name: object = None) -> None:
+        """Tell of an event; a later one of the same name takes its place while it waits."""
         text = json.dumps(data, separators=(",", ":"))
-        await self.queue.put(f"event: {kind}\ndata: {text}\n\n".encode())
+        await self.put(name or object(), f"event: {kind}\ndata: {text}\n\n".encode())
 
     async def tell_state(self, service: Service, state: str, message: str = "") -> None:
         """Tell whether a service is there, where that is news."""
@@ -180,12 +201,9 @@ class _Page:
             await self.tell("service", _state(service.name, state, message))
 
     def end(self) -> None:
-        """End the stream behind what fits into it."""
-        with suppress(asyncio.QueueFull):
-            self.queue.put_nowait(None)
-            return
-        self.queue.get_nowait()
-        self.queue.put_nowait(None)
+        """End the stream behind what waits."""
+        self._is_over = True
+        self._news.set()
 
     async def follows(self, work: Coroutine[Any, Any, None]) -> None:
         """Do a part of the work; a refusal of the user, or a mistake of ours, ends the stream."""
@@ -194,13 +212,15 @@ class _Page:
         except Exception as error:  # noqa: BLE001 - the outermost layer of a stream
             _, words = told(error, route=_ROUTE)
             await self.tell("ended", {"code": words["code"], "message": words["message"]})
-            await self.queue.put(None)
+            self.end()
 
 
 async def _tell_stored(page: _Page, event: decoder_pb2.WatchFramesResponse) -> None:
     if event.WhichOneof("event") == "frame":
-        await page.tell("frame", {**frame_to_json(event.frame), "now": time.time()})
-    else:
+        told = {**frame_to_json(event.frame), "now": time.time()}
+        await page.tell("frame", told, name=event.frame.key.camera)
+    elif event.gap.reason != types_pb2.GAP_REASON_RETENTION:
+        # Retention makes room for every new frame: that is no news, and nothing went wrong.
         await page.tell("gap", gap_to_json(event.gap))
 
 
