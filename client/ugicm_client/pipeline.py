@@ -218,7 +218,7 @@ class PipelineClient(ServiceClient):
                 f"the {self.service} at {self.address} ended the watch"
             )
             try:
-                async with aclosing(self._watch_once(request)) as responses:
+                async with aclosing(self._watch_once(request, retries)) as responses:
                     async for response in responses:
                         if retries is not None:
                             retries.reset()
@@ -233,11 +233,16 @@ class PipelineClient(ServiceClient):
             await retries.wait(trouble)
 
     async def _watch_once(
-        self, request: analytics_pb2.WatchResultsRequest
+        self, request: analytics_pb2.WatchResultsRequest, retries: Retries | None
     ) -> AsyncGenerator[analytics_pb2.WatchResultsResponse, None]:
         call = self._stub.Watch(request)
         try:
             with self._errors_explained():
+                # Comes empty, and without an error, where the call has failed.
+                await call.initial_metadata()
+                await call.wait_for_connection()
+                if retries is not None:
+                    retries.has_begun = True
                 async for response in call:
                     yield response
         finally:

@@ -29,6 +29,9 @@ class Retries:
         backoff: how long to wait.
         changed: called with the reason when tries begin to fail, and with None when one succeeds.
         sleep: waits so many seconds.
+
+    Attributes:
+        has_begun: whether a try got as far as to begin, though nothing may have come of it.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Retries:
         self._changed = changed
         self._sleep = sleep
         self._is_failing = False
+        self.has_begun = False
 
     async def wait(self, trouble: ServiceError) -> None:
         """Return when it is time for the next try."""

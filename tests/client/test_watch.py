@@ -98,6 +98,40 @@ async def test_a_watch_goes_on_where_it_was_when_the_decoder_is_back(analytics, 
     assert [trouble is None for trouble in troubles] == [False, True]
 
 
+async def test_a_watch_tells_that_it_has_begun_before_the_first_frame_and_not_where_it_fails(
+    analytics, decoder
+):
+    decoder.here.clear()
+    troubles = []
+    retries = Retries(Backoff(first_seconds=0.001, most_seconds=0.001), changed=troubles.append)
+    async with PipelineClient(analytics) as client:
+        frames = client.watch(cameras=["hall"], retries=retries)
+        coming = asyncio.ensure_future(anext(frames))
+        while not troubles:
+            await client.analyzers()
+        assert not retries.has_begun
+        decoder.here.set()
+        while not retries.has_begun:
+            await client.analyzers()
+        decoder.store(3, "hall")
+        assert (await coming).analysis.key.camera == "hall"
+        await frames.aclose()
+
+
+async def test_a_decoder_that_is_not_there_is_an_error_but_is_waited_for_where_that_is_asked(
+    analytics, decoder, capsys
+):
+    decoder.here.clear()
+    assert await watch("--frames", "1", "--server", analytics) == 1
+    assert "the analytics at" in capsys.readouterr().err
+    watching = asyncio.create_task(watch("--frames", "1", "--wait", "60", "--server", analytics))
+    async with PipelineClient(analytics) as client:
+        while len(decoder.watches) < 2:
+            await client.analyzers()
+        decoder.here.set()
+        assert await watching == 0
+
+
 async def test_labels_go_to_the_analyzers_that_need_some(analytics, tmp_path, capsys):
     Image.fromarray(flat(255)).save(tmp_path / "white.png")
     labels = ("--label", "a cat", "--label", "a dog", "--server", analytics)

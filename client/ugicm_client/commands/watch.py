@@ -117,17 +117,18 @@ async def _watch(
     from ugicm_client.retries import Retries
 
     remaining = wanted.most
-    was_there = False
 
     def link_changed(trouble: ServiceError | None) -> None:
         if trouble is None:
             say(f"the analytics at {server} answers again")
-        # Who is not there at the start may be a wrong address; --wait is for those that come.
-        elif not was_there:
+        # Who is not there at the start may be a wrong address. Whoever was waited for is there,
+        # and what is behind it may still come.
+        elif not (wait or retries.has_begun):
             raise trouble
         else:
             say(f"{trouble}; trying again")
 
+    retries = Retries(changed=link_changed)
     async with PipelineClient(server, access=access) as client:
         await client.until_serving(wait)
         analyzers: Analyzers = wanted.analyzers
@@ -141,11 +142,10 @@ async def _watch(
             view=wanted.view,
             analyzers=analyzers,
             minimum_score=wanted.minimum_score,
-            retries=Retries(changed=link_changed),
+            retries=retries,
         )
         async with aclosing(responses):
             async for response in responses:
-                was_there = True
                 _show(response, wanted.as_json)
                 if state:
                     await asyncio.to_thread(state.write, response.cursor)
