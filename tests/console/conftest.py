@@ -14,6 +14,15 @@ def chromium():
         yield browser
 
 
+@pytest.fixture(scope="module")
+def expect(chromium):
+    """Playwright's assertions, which wait for what they expect."""
+    from playwright.sync_api import expect  # installed, or there were no chromium
+
+    expect.set_options(timeout=10_000)
+    return expect
+
+
 @pytest.fixture
 def open_page(chromium):
     """Open the console in a fresh browser context; at the end, no script may have failed."""

@@ -49,7 +49,8 @@ def await_drawn(page, is_drawn, *, pane=0):
         """([pane, isDrawn]) => {
             const canvas = document.querySelectorAll("canvas.drawn")[pane];
             if (!canvas?.width) return !isDrawn;
-            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const { width, height } = canvas;
+            const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
             return data.some((level) => level > 0) === isDrawn;
         }""",
         arg=[pane, is_drawn],

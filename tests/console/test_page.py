@@ -30,14 +30,6 @@ def system(tmp_path_factory):
 
 
 @pytest.fixture
-def expect(chromium):
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=10_000)
-    return expect
-
-
-@pytest.fixture
 def at(open_page, system):
     return lambda path="", **options: open_page(f"{system.url}/#/{path}", **options)
 
@@ -303,8 +295,8 @@ def test_every_page_fits_a_phone_and_names_its_controls(at, expect, path):
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     unnamed = page.evaluate(
         """[...document.querySelectorAll("button, input, select, a, [role=slider], [role=img]")]
-            .filter((each) => !each.hasAttribute("aria-label") && !each.labels?.[0]?.textContent.trim()
-                && !each.textContent.trim())
+            .filter((each) => !each.hasAttribute("aria-label") && !each.textContent.trim()
+                && !each.labels?.[0]?.textContent.trim())
             .map((each) => each.outerHTML)"""
     )
     assert not unnamed
