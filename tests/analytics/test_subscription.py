@@ -22,6 +22,7 @@ from tests.analytics.kept import results_of_frames
 from tests.analytics.test_lanes import Hanging
 from ugicm.v1 import analytics_pb2 as pb
 from ugicm.v1 import types_pb2 as types
+from ugicm_analytics.results import SqliteResultStore
 from ugicm_analytics.settings import AnalyticsSettings, WatchMode, WatchStart
 from ugicm_analytics.subscription import wanted_from_settings
 from ugicm_servicekit.errors import BadSettings
@@ -162,6 +163,26 @@ async def test_a_decoder_that_is_away_is_waited_for(watching, decoder, path):
     assert results_of_frames(path) == {("gate", 0, "brightness"): 1, ("gate", 1, "brightness"): 1}
 
 
+async def test_a_mistake_of_ours_interrupts_a_watch_and_does_not_end_it(
+    watching, decoder, monkeypatch, caplog
+):
+    cursor = SqliteResultStore.cursor
+    mistakes = [RuntimeError("a mistake")]
+
+    async def mistaken(self, watch):
+        if mistakes:
+            raise mistakes.pop()
+        return await cursor(self, watch)
+
+    monkeypatch.setattr(SqliteResultStore, "cursor", mistaken)
+    decoder.store(0)
+    async with watching() as (stub, server):
+        await problem(server, "by a mistake of this service")
+        await listed(stub, 1)
+        assert not any("interrupted" in one for one in server.readiness.problems)
+    assert "RuntimeError: a mistake" in caplog.text
+
+
 async def test_an_outage_is_told_once_at_its_beginning_and_once_at_its_end(
     watching, decoder, caplog
 ):
@@ -284,3 +305,15 @@ def test_labels_are_for_the_analyzers_that_need_them():
     brightness, everything = wanted_from_settings(settings, analyzers)
     assert (brightness.choice.labels, everything.choice.labels) == ((), ("cat", "dog"))
     assert len({brightness.name, everything.name}) == 2
+
+
+def test_watches_for_other_labels_have_cursors_of_their_own():
+    analyzers = {"everything": Everything()}
+    names = set()
+    for labels in (("traffic light",), ("traffic", "light"), ("light", "traffic")):
+        settings = AnalyticsSettings(
+            watch=("*",), watch_analyzers=("everything",), watch_labels=labels
+        )
+        (wanted,) = wanted_from_settings(settings, analyzers)
+        names.add(wanted.name)
+    assert len(names) == 3

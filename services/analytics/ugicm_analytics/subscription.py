@@ -16,6 +16,7 @@ from ugicm_analytics.analysis import Choice, Patience
 from ugicm_analytics.decoder import Decoder
 from ugicm_analytics.pictures import Pictures, Seen
 from ugicm_analytics.results.interface import Missed, Progress, ResultKey, ResultStore
+from ugicm_analytics.results.writes import labels_to_text
 from ugicm_analytics.settings import AnalyticsSettings, WatchMode, WatchStart
 from ugicm_analytics.status import ANALYTICS_STATUS
 from ugicm_analytics.watching import newest_of_each_camera
@@ -75,7 +76,8 @@ class Wanted:
     def name(self) -> str:
         """What its cursor is stored by: other cameras or another view begin anew."""
         cameras = ",".join(sorted(self.cameras)) or "*"
-        return " ".join([self.choice.info.name, f"{self.view:g}", cameras, *self.choice.labels])
+        labels = [labels_to_text(self.choice.labels)] if self.choice.labels else []
+        return " ".join([self.choice.info.name, f"{self.view:g}", cameras, *labels])
 
 
 def wanted_from_settings(
@@ -174,6 +176,9 @@ class Subscription:
                     self._interrupted(str(error))
                 except (ServicekitError, errors.AnalyticsError) as error:
                     self._interrupted(str(error))
+                except Exception as error:  # noqa: BLE001 - the outermost layer of a task
+                    _log.error("the watch for %s failed", self._analyzer, exc_info=error)
+                    self._interrupted("by a mistake of this service, which its log describes")
                 if await self._stops_within(self._backoff.next_seconds()):
                     return
         finally:
