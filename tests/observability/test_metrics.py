@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 import ugicm_analytics.metrics
+import ugicm_console.metrics
 import ugicm_decoder.metrics
 import ugicm_encoder.metrics
 from tests.decoder.harness import decoding, frame
@@ -26,6 +27,7 @@ from ugicm_servicekit.readiness import Problem, Severity
 
 ROOT = Path(__file__).parents[2]
 assert ugicm_analytics.metrics
+assert ugicm_console.metrics
 assert ugicm_decoder.metrics
 assert ugicm_encoder.metrics
 
