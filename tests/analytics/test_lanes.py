@@ -159,6 +159,35 @@ async def test_what_never_got_its_turn_is_told_that_others_hold_it_up(lane_of):
     analyzer.let_go.set()
 
 
+async def test_what_waited_for_most_of_its_time_was_held_up_though_it_had_begun(lane_of):
+    class Stepping(Hanging):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second_began = threading.Event(), threading.Event()
+
+        def analyze(self, pictures, labels):
+            if pictures[0].shape[0] == 8:
+                self.second_began.set()
+                return super().analyze(pictures, labels)
+            assert self.first.wait(60)
+            return [Findings(classifications=(bright(picture),)) for picture in pictures]
+
+    now = 0.0
+    analyzer = Stepping()
+    lane = lane_of(analyzer, deadline_seconds=1, clock=lambda: now)
+    looks = asyncio.gather(
+        lane.look(grey(0), ()), lane.look(grey(0, 8), ()), return_exceptions=True
+    )
+    await asyncio.sleep(0)
+    now = 0.4
+    analyzer.first.set()
+    assert await asyncio.to_thread(analyzer.second_began.wait, 60)
+    done, held_up = await looks
+    analyzer.let_go.set()
+    assert done.value.classifications[0].score == 0
+    assert isinstance(held_up, AnalyzerStuck)
+
+
 async def test_a_timeout_of_the_library_is_its_own(lane_of):
     class Timing(Brightness):
         def analyze(self, pictures, labels):

@@ -20,11 +20,12 @@ __all__ = ["Lane"]
 
 @dataclass(eq=False)
 class _Look:
-    """A picture for the analyzer to look at."""
+    """A picture for the analyzer to look at, when it came, and when its batch began."""
 
     picture: Pixels
     labels: tuple[str, ...]
-    has_begun: bool = False
+    came: float
+    began: float | None = None
 
 
 class Lane:
@@ -86,13 +87,14 @@ class Lane:
         """Return what the analyzer finds in a picture, and how long it waited and took.
 
         Raises:
-            AnalyzerStuck: it is still busy with an earlier one, whose time is up.
+            AnalyzerStuck: it is still busy with an earlier one, whose time is up; or the time
+                was up of this one, most of which it waited for others.
             AnalyzerTooSlow: its time was up before it answered.
             Exception: whatever else the analyzer raises.
             Overloaded: too many pictures wait for it.
         """
         try:
-            done = await self._look(_Look(picture, labels))
+            done = await self._look(_Look(picture, labels, self._clock()))
         except Exception as error:
             metrics.ANALYZED.labels(self.info.name, _outcome(error)).inc()
             raise
@@ -119,7 +121,7 @@ class Lane:
         except TimeoutError as error:
             if not deadline.expired():
                 raise  # the analyzer's own
-            if not look.has_begun:
+            if self._was_held_up(look):
                 raise self._stuck() from error
             raise AnalyzerTooSlow(
                 f"the analyzer {self.info.name} did not answer within {self._deadline_seconds:g} s"
@@ -132,6 +134,11 @@ class Lane:
         if self.stuck_seconds is not None:
             raise self._stuck()
 
+    def _was_held_up(self, look: _Look) -> bool:
+        """Tell whether others took more of a picture's time than the analyzer had for it."""
+        began = look.began
+        return began is None or self._clock() - began < began - look.came
+
     def _stuck(self) -> AnalyzerStuck:
         return AnalyzerStuck(
             f"the analyzer {self.info.name} is busy with pictures that came before, and has not "
@@ -143,7 +150,7 @@ class Lane:
         self._busy_since = self._clock()
         try:
             for look in looks:
-                look.has_begun = True
+                look.began = self._busy_since
             pictures = [look.picture for look in looks]
             return self._analyzer.analyze(pictures, looks[0].labels)
         finally:
