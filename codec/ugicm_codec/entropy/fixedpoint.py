@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ugicm_codec.entropy import kernels
+from ugicm_codec.entropy.endings import Ending
 from ugicm_codec.errors import InexactArithmetic
 
 __all__ = [
@@ -39,7 +41,7 @@ ACTIVATION_LIMIT = 8127
 WEIGHT_LIMIT = 8127
 
 # Rows of a gathered matrix are processed in chunks of about this many elements.
-_CHUNK_ELEMENTS = 2**22
+_CHUNK_ELEMENTS = 2**23
 # Sums of products must stay below this bound to be exact in float64 in any order.
 _FLOAT64_EXACT = 2**53
 # The same for int32 sums of products of 7-bit digits, two of which are added.
@@ -102,7 +104,7 @@ class FixedPointLayer:
 
         A weight of one digit, from -64 to 63, has the low ones alone: half the work.
         """
-        high, low = _split_digits(self.weight)
+        high, low = _split_digits([self.weight[None, None]], 0)[:, 0, 0]
         return torch.cat([high, low], dim=1) if bool(high.any()) else low.contiguous()
 
     @cached_property
@@ -110,10 +112,10 @@ class FixedPointLayer:
         """The weight in float64."""
         return self.weight.to(torch.float64)
 
-    def activate(self, sums: Tensor) -> Tensor:
-        """Turn sums into the next layer's activations, in place: rounded, halves up, rectified."""
-        rounded = sums.add_(1 << self.shift >> 1).bitwise_right_shift_(self.shift)
-        return rounded.clamp_(0, ACTIVATION_LIMIT).to(torch.int16)
+    @cached_property
+    def activate(self) -> Ending:
+        """Turns sums into the next layer's activations: rounded, halves up, rectified."""
+        return Ending(shift=self.shift, low=0, high=ACTIVATION_LIMIT, dtype=torch.int16)
 
     def to(self, device: torch.device) -> FixedPointLayer:
         """Return the layer on ``device``."""
@@ -141,18 +143,18 @@ class FixedPointNetwork:
         """
         x = values.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         for layer in self._layers[:-1]:
-            x = convolve(x, layer, self._product, layer.activate)
-        return convolve(x, self._layers[-1], self._product, finish)
+            x = convolve([x], layer, self._product, layer.activate)
+        return convolve([x], self._layers[-1], self._product, finish)
 
 
 def convolve(
-    x: Tensor,
+    parts: Sequence[Tensor],
     layer: FixedPointLayer,
     product: Product,
     finish: Callable[[Tensor], Tensor],
     at: Tensor | None = None,
 ) -> Tensor:
-    """Run one layer on ``(N, H, W, C)`` int16; zeros lie around each picture.
+    """Run one layer on ``(N, H, W, C)`` int16, or parts of it side by side; zeros lie around.
 
     Args:
         finish: applied to sums, int64, some rows at a time; works on each number alone.
@@ -162,42 +164,45 @@ def convolve(
         ``(N, s H, s W, O)`` of what ``finish`` returns, ``s`` being 2 where the layer upsamples;
         ``(N, P, O)`` with ``at``.
     """
-    batch, height, width, channels = x.shape
-    reach, taps = layer.kernel // 2, layer.kernel**2
+    batch, height, width, _ = parts[0].shape
+    reach, columns = layer.kernel // 2, len(layer.bias)
     # Split before they are gathered: each number is gathered many times.
-    split, multiply = _by_digits(product)
-    planes = split(x)
-    if reach:
-        planes = [functional.pad(plane, (0, 0, reach, reach, reach, reach)) for plane in planes]
-    columns = layer.bias.shape[0]
+    by_digits = product is int8_product
+    planes = _split_digits(parts, reach) if by_digits else _side_by_side(parts, reach)
+    depth = layer.kernel**2 * planes.shape[-1]
+    at_once = max(1, _CHUNK_ELEMENTS // max(1, batch * depth))
+
+    def multiply(gathered: Tensor) -> Tensor:
+        rows = gathered.reshape(len(planes), -1, depth)
+        if by_digits:
+            return _finish_digits(rows, layer, finish)
+        return finish(product(rows[0], layer).add_(layer.bias))
+
+    windows = _windows(planes, layer.kernel)
     if at is not None:
-        starts = at // width * (width + 2 * reach) + at % width
-        steps = torch.arange(layer.kernel, device=x.device)
-        neighbours = (steps[:, None] * (width + 2 * reach) + steps).flatten()
-        places = [plane.reshape(batch, -1, channels) for plane in planes]
-        positions_at_once = max(1, _CHUNK_ELEMENTS // (batch * taps * channels))
-        parts = []
-        for some in starts.split(positions_at_once):
-            windows = some[:, None] + neighbours
-            gathered = [place[:, windows].view(-1, taps * channels) for place in places]
-            sums = multiply(gathered, layer).add_(layer.bias)
-            parts.append(finish(sums).view(batch, len(some), columns))
-        return torch.cat(parts, dim=1)
-    rows_at_once = max(1, _CHUNK_ELEMENTS // max(1, batch * width * taps * channels))
-    parts = []
-    for top in range(0, height, rows_at_once):
-        rows = min(rows_at_once, height - top)
-        gathered = [
-            _neighbourhoods(plane[:, top : top + rows + 2 * reach], layer.kernel)
-            for plane in planes
+        results = [
+            multiply(windows[:, :, some // width, some % width]).view(batch, len(some), columns)
+            for some in at.split(at_once)
         ]
-        sums = multiply(gathered, layer).add_(layer.bias)
-        parts.append(finish(sums).view(batch, rows, width, columns))
-    out = torch.cat(parts, dim=1)
+        return torch.cat(results, dim=1)
+    results = [
+        multiply(rows).view(batch, rows.shape[2], width, columns)
+        for rows in windows.split(max(1, at_once // max(1, width)), dim=2)
+    ]
+    out = torch.cat(results, dim=1)
     if not layer.upsample:
         return out
     spread = out.view(batch, height, width, 2, 2, columns // 4).permute(0, 1, 3, 2, 4, 5)
     return spread.reshape(batch, 2 * height, 2 * width, columns // 4)
+
+
+def _windows(planes: Tensor, kernel: int) -> Tensor:
+    """View ``(D, N, H, W, C)`` as ``(D, N, H', W', kernel, kernel * C)``, without its margin."""
+    *lead, height, width, channels = planes.shape
+    reach = kernel - 1
+    size = (*lead, height - reach, width - reach, kernel, kernel * channels)
+    # Within a window's row, the channels of neighbouring columns stand side by side.
+    return planes.as_strided(size, (*planes.stride()[:4], width * channels, 1))
 
 
 def float64_product(gathered: Tensor, layer: FixedPointLayer) -> Tensor:
@@ -210,49 +215,55 @@ def int8_product(gathered: Tensor, layer: FixedPointLayer) -> Tensor:
 
     Operands stay in [-64, 63]: with all 8 bits some instruction sets saturate pairs of products.
     """
-    return _multiply_digits(_split_digits(gathered), layer)
+    planes = _split_digits([gathered[None, None]], 0)
+    return _combine_digits(_multiply_digits(planes[:, 0, 0], layer), layer)
 
 
-def _split_digits(values: Tensor) -> list[Tensor]:
-    """Return the (high, low) 7-bit digits of int16, int8."""
+def _split_digits(parts: Sequence[Tensor], reach: int) -> Tensor:
+    """Return the (high, low) 7-bit digits of int16, ``(2, N, H + 2 reach, W + 2 reach, C)``."""
+    if parts[0].device.type == "cpu":
+        return kernels.split_parts(parts, reach)
+    values = _side_by_side(parts, reach)[0]
     low = ((values + 64) & 127) - 64
-    return [((values - low) >> 7).to(torch.int8), low.to(torch.int8)]
+    return torch.stack([((values - low) >> 7).to(torch.int8), low.to(torch.int8)])
 
 
-def _multiply_digits(planes: Sequence[Tensor], layer: FixedPointLayer) -> Tensor:
-    rows = len(planes[0])
-    if rows < _INT8_MIN_ROWS:
-        planes = [functional.pad(plane, (0, 0, 0, _INT8_MIN_ROWS - rows)) for plane in planes]
-    columns = layer.bias.shape[0]
-    # Both digits of the weight side by side: twice the columns of one product.
-    high, low = (torch._int_mm(plane, layer.digits) for plane in planes)
+def _multiply_digits(planes: Tensor, layer: FixedPointLayer) -> Tensor:
+    """Return the products, int32, of ``(2, R, K)``: rows of high digits, then of low ones."""
+    # One product for both: the weight is brought into the product's own order once.
+    rows = planes.flatten(0, 1)
+    if len(rows) < _INT8_MIN_ROWS:
+        padded = functional.pad(rows, (0, 0, 0, _INT8_MIN_ROWS - len(rows)))
+        return torch._int_mm(padded, layer.digits)[: len(rows)]
+    return torch._int_mm(rows, layer.digits)
+
+
+def _combine_digits(products: Tensor, layer: FixedPointLayer) -> Tensor:
+    """Return the sums, int64, that products of digits stand for."""
+    high, low = products.chunk(2)
+    columns = len(layer.bias)
     if layer.digits.shape[1] == columns:
-        return high[:rows].to(torch.int64).mul_(128).add_(low[:rows])
-    middle = high[:rows, columns:] + low[:rows, :columns]
-    sums = high[:rows, :columns].to(torch.int64).mul_(128).add_(middle)
-    return sums.mul_(128).add_(low[:rows, columns:])
+        return high.to(torch.int64).mul_(128).add_(low)
+    middle = high[:, columns:] + low[:, :columns]
+    sums = high[:, :columns].to(torch.int64).mul_(128).add_(middle)
+    return sums.mul_(128).add_(low[:, columns:])
 
 
-def _by_digits(
-    product: Product,
-) -> tuple[Callable[[Tensor], list[Tensor]], Callable[[Sequence[Tensor], FixedPointLayer], Tensor]]:
-    """Return how ``product`` takes its operand apart, and how it multiplies the parts."""
-    if product is int8_product:
-        return _split_digits, _multiply_digits
-    return lambda values: [values], lambda parts, layer: product(parts[0], layer)
+def _finish_digits(
+    planes: Tensor, layer: FixedPointLayer, finish: Callable[[Tensor], Tensor]
+) -> Tensor:
+    products = _multiply_digits(planes, layer)
+    if products.device.type == "cpu" and isinstance(finish, Ending):
+        return kernels.finish_products(products, layer.bias, finish)
+    return finish(_combine_digits(products, layer).add_(layer.bias))
 
 
-def _neighbourhoods(padded: Tensor, kernel: int) -> Tensor:
-    """Return ``(N * H * W, kernel**2 * C)`` of ``(N, H + kernel - 1, W + kernel - 1, C)``."""
-    if kernel == 1:
-        return padded.reshape(-1, padded.shape[3])
-    height, width = padded.shape[1] - kernel + 1, padded.shape[2] - kernel + 1
-    taps = [
-        padded[:, row : row + height, column : column + width]
-        for row in range(kernel)
-        for column in range(kernel)
-    ]
-    return torch.cat(taps, dim=3).reshape(-1, kernel**2 * padded.shape[3])
+def _side_by_side(parts: Sequence[Tensor], reach: int) -> Tensor:
+    """Return ``(1, N, H + 2 reach, W + 2 reach, C)``, of the parts' type."""
+    whole = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=3)
+    if reach:
+        whole = functional.pad(whole, (0, 0, reach, reach, reach, reach))
+    return whole.contiguous()[None]
 
 
 def exact_product(layers: Sequence[FixedPointLayer], candidates: Sequence[Product]) -> Product:

@@ -16,6 +16,7 @@ from torch import Tensor
 __all__ = [
     "EXPONENTIAL_BITS",
     "GELU_BITS",
+    "GELU_STEP_SHIFT",
     "LATENT_BITS",
     "LOGIT_BITS",
     "NORMALISED_BITS",
@@ -27,6 +28,7 @@ __all__ = [
     "normalise",
     "rescale",
     "square_root",
+    "table",
     "table_entries",
 ]
 
@@ -39,8 +41,9 @@ EXPONENTIAL_BITS = 20
 NORMALISED_BITS = 10
 
 _TABLE_SIZE = 2**14
-# Bits of the position in the table of GELU.
+# Bits of the position in the table of GELU, and what they leave of the argument.
 _GELU_STEP_BITS = 11
+GELU_STEP_SHIFT = GELU_BITS - _GELU_STEP_BITS
 # Deviations are computed this much finer than what they divide.
 _DEVIATION_BITS = 4
 
@@ -71,9 +74,8 @@ def gelu(values: Tensor) -> Tensor:
 
     It is max(x, 0) less an even function, which the table holds.
     """
-    shift = GELU_BITS - _GELU_STEP_BITS
-    magnitudes = values.abs()
-    positions = magnitudes.add_(1 << shift >> 1).bitwise_right_shift_(shift)
+    half = 1 << GELU_STEP_SHIFT >> 1
+    positions = values.abs().add_(half).bitwise_right_shift_(GELU_STEP_SHIFT)
     return values.clamp(min=0).sub_(_entries("gelu", positions))
 
 
@@ -122,11 +124,12 @@ def table_entries(name: str) -> list[float]:
 def _entries(name: str, positions: Tensor) -> Tensor:
     """Look integers from 0 up up in a table; those beyond its end get its last entry."""
     inside = positions.clamp(max=_TABLE_SIZE - 1)
-    flat = _table(name, positions.device).index_select(0, inside.reshape(-1))
+    flat = table(name, positions.device).index_select(0, inside.reshape(-1))
     return flat.view(positions.shape)
 
 
 @functools.cache
-def _table(name: str, device: torch.device) -> Tensor:
+def table(name: str, device: torch.device) -> Tensor:
+    """Return a function's values at its positions, int32."""
     rounded = [round(value) for value in table_entries(name)]
     return torch.tensor(rounded, dtype=torch.int32, device=device)

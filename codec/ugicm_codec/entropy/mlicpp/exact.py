@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ugicm_codec.entropy import kernels
 from ugicm_codec.entropy.attention import LOGIT_LIMIT, attend_globally, attend_locally
 from ugicm_codec.entropy.checkerboard import WINDOW, Checkerboard
+from ugicm_codec.entropy.endings import Ending, Function
 from ugicm_codec.entropy.fixedpoint import (
     ACTIVATION_LIMIT,
     WEIGHT_LIMIT,
@@ -19,7 +21,7 @@ from ugicm_codec.entropy.fixedpoint import (
     convolve,
     exact_product,
 )
-from ugicm_codec.entropy.integers import gelu, half_tanh, normalise, rescale
+from ugicm_codec.entropy.integers import normalise, rescale
 from ugicm_codec.entropy.mlicpp.forms import (
     LOCAL_HEADS,
     Activation,
@@ -82,7 +84,9 @@ class _Depthwise:
             )
         return cls(weight=weight.to(torch.int32), bias=bias.to(torch.int32))
 
-    def __call__(self, values: Tensor) -> Tensor:
+    def __call__(self, values: Tensor, ending: Ending) -> Tensor:
+        if values.device.type == "cpu":
+            return kernels.depthwise(values, self.weight, self.bias, ending)
         _, height, width, _ = values.shape
         padded = functional.pad(values, (0, 0, 1, 1, 1, 1)).to(torch.int32)
         sums = self.bias.expand(values.shape).clone()
@@ -90,7 +94,7 @@ class _Depthwise:
             row, column = divmod(tap, 3)
             part = padded[:, row : row + height, column : column + width]
             sums.addcmul_(part, self.weight[tap])
-        return sums
+        return ending(sums)
 
     def to(self, device: torch.device) -> _Depthwise:
         """Return the layer on ``device``."""
@@ -114,7 +118,7 @@ class ExactArithmetic:
             ValueError: a number might make the arithmetic inexact.
             InexactArithmetic: none of ``products`` is exact on the device.
         """
-        self._finish: dict[str, Callable[[Tensor], Tensor]] = {}
+        self._endings: dict[str, Ending] = {}
         self._layers: dict[str, FixedPointLayer] = {}
         self._depthwise: dict[str, _Depthwise] = {}
         for name, form in layer_forms(sizes).items():
@@ -131,7 +135,7 @@ class ExactArithmetic:
                     kernel=form.kernel,
                 ).to(device)
             narrow = entropy.get(name + ".narrow")
-            self._finish[name] = _finish(form, shift, 0 if narrow is None else int(narrow))
+            self._endings[name] = _ending(form, shift, 0 if narrow is None else int(narrow))
         self._scalars = {
             name: int(value)
             for name, value in entropy.items()
@@ -156,18 +160,17 @@ class ExactArithmetic:
 
     def convolve(self, name: str, *parts: Tensor, at: Tensor | None = None) -> Tensor:
         """See ``Arithmetic``."""
-        layer, finish = self._layers[name], self._finish[name]
-        whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        layer, ending = self._layers[name], self._endings[name]
         if layer.kernel > 1:
-            return convolve(whole, layer, self._product, finish, at)
+            return convolve(parts, layer, self._product, ending, at)
         # A map and a list of positions are the same to a layer without neighbours.
-        lead = whole.shape[:-1]
-        rows = whole.reshape(1, 1, -1, whole.shape[-1])
-        return convolve(rows, layer, self._product, finish).view(*lead, len(layer.bias))
+        lead = parts[0].shape[:-1]
+        rows = [part.reshape(1, 1, -1, part.shape[-1]) for part in parts]
+        return convolve(rows, layer, self._product, ending).view(*lead, len(layer.bias))
 
     def depthwise(self, name: str, values: Tensor) -> Tensor:
         """See ``Arithmetic``."""
-        return self._finish[name](self._depthwise[name](values))
+        return self._depthwise[name](values, self._endings[name])
 
     def normalise(self, name: str, values: Tensor) -> Tensor:
         """See ``Arithmetic``."""
@@ -197,36 +200,18 @@ def relative_positions() -> Tensor:
     return rows * span + columns
 
 
-def _finish(form: LayerForm, shift: int, narrow: int) -> Callable[[Tensor], Tensor]:
-    half = 1 << max(0, shift) >> 1
-
-    def bounded(sums: Tensor, limit: int, dtype: torch.dtype) -> Tensor:
-        # In place: nobody else has the sums.
-        rounded = sums.add_(half).bitwise_right_shift_(shift) if shift > 0 else rescale(sums, shift)
-        return rounded.clamp_(-limit, limit).to(dtype)
-
-    def plain(sums: Tensor) -> Tensor:
-        return bounded(sums, ACTIVATION_LIMIT, torch.int16)
-
-    def gated(sums: Tensor) -> Tensor:
-        activated = rescale(gelu(bounded(sums, _WIDE_LIMIT, torch.int32)), narrow)
-        return activated.clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT).to(torch.int16)
-
-    def residual(sums: Tensor) -> Tensor:
-        return half_tanh(bounded(sums, _WIDE_LIMIT, torch.int32))
-
-    def logits(sums: Tensor) -> Tensor:
-        return bounded(sums, LOGIT_LIMIT, torch.int32)
-
-    def parameters(sums: Tensor) -> Tensor:
-        return bounded(sums, _WIDE_LIMIT, torch.int32)
-
-    if not -16 <= shift < 53 or not 0 <= narrow <= 32:
-        raise ValueError(f"bits to drop are from -16 to 52 and 0 to 32, got {shift} and {narrow}")
+def _ending(form: LayerForm, shift: int, narrow: int) -> Ending:
+    if not -16 <= shift < 53 or not 0 <= narrow <= 30:
+        raise ValueError(f"bits to drop are from -16 to 52 and 0 to 30, got {shift} and {narrow}")
+    wide = Ending(shift, low=-_WIDE_LIMIT, high=_WIDE_LIMIT, dtype=torch.int32)
+    bounded = replace(wide, low=-ACTIVATION_LIMIT, high=ACTIVATION_LIMIT, dtype=torch.int16)
+    gated = replace(
+        wide, dtype=torch.int16, function=Function.GELU, narrow=narrow, limit=ACTIVATION_LIMIT
+    )
     return {
-        Activation.NONE: plain,
+        Activation.NONE: bounded,
         Activation.GELU: gated,
-        Activation.RESIDUAL: residual,
-        Activation.LOGITS: logits,
-        Activation.PARAMETERS: parameters,
+        Activation.RESIDUAL: replace(wide, function=Function.HALF_TANH),
+        Activation.LOGITS: replace(wide, low=-LOGIT_LIMIT, high=LOGIT_LIMIT),
+        Activation.PARAMETERS: wide,
     }[form.activation]

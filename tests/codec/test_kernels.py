@@ -1,0 +1,94 @@
+"""Each loop of the kernels computes what PyTorch's operations, one after the other, define."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from tests.codec.test_fixedpoint import integers
+from ugicm_codec.entropy import kernels
+from ugicm_codec.entropy.endings import Ending, Function
+from ugicm_codec.entropy.fixedpoint import ACTIVATION_LIMIT
+
+WIDE = {"low": -(2**30), "high": 2**30}
+ENDINGS = {
+    "activations": Ending(13, low=-8127, high=8127, dtype=torch.int16),
+    "rectified activations": Ending(20, low=0, high=8127, dtype=torch.int16),
+    "bits added": Ending(-5, **WIDE, dtype=torch.int32),
+    "no bits": Ending(0, **WIDE, dtype=torch.int32),
+    "GELU": Ending(18, **WIDE, dtype=torch.int16, function=Function.GELU, narrow=9, limit=8127),
+    "GELU, kept": Ending(30, **WIDE, dtype=torch.int16, function=Function.GELU, limit=8127),
+    "GELU, all bits dropped": Ending(
+        0, **WIDE, dtype=torch.int16, function=Function.GELU, narrow=30, limit=8127
+    ),
+    "half tanh": Ending(26, **WIDE, dtype=torch.int32, function=Function.HALF_TANH),
+}
+
+each_ending = pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+
+
+@settings(max_examples=20)
+@given(
+    size=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
+    channels=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    reach=st.integers(0, 2),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_digits_stand_for_their_numbers_among_zeros(size, channels, reach, seed):
+    # Every other part is a view into a wider map, as the halves of a layer's channels are.
+    wide = [integers(*size, 2 * c, limit=ACTIVATION_LIMIT, seed=seed + c) for c in channels]
+    maps = [each.to(torch.int16) for each in wide]
+    parts = [each[..., each.shape[3] // 2 :] for each in maps[::2]]
+    parts += [each[..., : each.shape[3] // 2].contiguous() for each in maps[1::2]]
+    high, low = kernels.split_parts(parts, reach).long()
+    margins = (0, 0, reach, reach, reach, reach)
+    assert torch.equal(high * 128 + low, functional.pad(torch.cat(parts, 3).long(), margins))
+    assert -64 <= int(low.min()) <= int(low.max()) <= 63
+
+
+def test_maps_whose_rows_do_not_follow_each_other_are_split_too():
+    values = integers(2, 6, 7, 5, limit=ACTIVATION_LIMIT).to(torch.int16)
+    cut = values[:, 1:5, 2:6]
+    assert torch.equal(kernels.split_parts([cut], 1), kernels.split_parts([cut.contiguous()], 1))
+
+
+@each_ending
+@pytest.mark.parametrize("digits", [1, 2])
+def test_products_end_as_sums_do(ending, digits):
+    rows, columns = 70, 33
+    products = integers(2 * rows, digits * columns, limit=2**30)
+    # Small ones as well, on which rounding shows.
+    products[::2] >>= 14
+    bias = integers(columns, limit=2**45)
+    bias[::2] = 0
+    high, low = products.chunk(2)
+    weights = [2**7, 1] if digits == 2 else [1]
+    sums = sum(
+        (high * 2**7 + low)[:, index * columns : (index + 1) * columns] * weight
+        for index, weight in enumerate(weights)
+    )
+    got = kernels.finish_products(products.to(torch.int32), bias, ending)
+    assert got.dtype is ending.dtype
+    assert torch.equal(got, ending(sums + bias))
+
+
+@each_ending
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 4)])
+def test_a_depthwise_layer_is_a_convolution_of_each_channel(ending, size):
+    channels = 19
+    values = integers(2, *size, channels, limit=ACTIVATION_LIMIT)
+    weight, bias = integers(9, channels, limit=2**14), integers(channels, limit=2**28)
+    weight[:, ::2] >>= 10
+    sums = functional.conv2d(
+        values.permute(0, 3, 1, 2).double(),
+        weight.t().reshape(channels, 1, 3, 3).double(),
+        bias.double(),
+        padding=1,
+        groups=channels,
+    )
+    got = kernels.depthwise(
+        values.to(torch.int16), weight.to(torch.int32), bias.to(torch.int32), ending
+    )
+    assert got.dtype is ending.dtype
+    assert torch.equal(got, ending(sums.long().permute(0, 2, 3, 1)))
