@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
+import json
+import re
 
 import jsonschema
 import kubernetes_validate
@@ -33,6 +36,12 @@ KUBERNETES_VERSION = "1.31"
 
 
 def validate(resource):
+    validated(json.dumps(resource))
+
+
+@functools.cache  # overlays have most objects in common
+def validated(text):
+    resource = json.loads(text)
     if resource["kind"] in SCHEMAS:
         jsonschema.validate(resource, SCHEMAS[resource["kind"]])
     else:
@@ -243,3 +252,39 @@ def test_a_gpu_is_asked_for_where_the_device_is_one():
     (container,) = pod(decoder)["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert container["image"].endswith("-cuda")
+
+
+def test_the_servers_of_nats_know_one_another_and_fit_their_disks():
+    objects = overlay("jetstream")
+    (nats,) = [one for one in workloads(objects) if one["metadata"]["name"] == "ugicm-nats"]
+    name, spec = nats["spec"]["serviceName"], nats["spec"]
+    (config,) = [
+        one["data"]["nats.conf"]
+        for one in of_kind(objects, "ConfigMap")
+        if one["metadata"]["name"].startswith("nats-")
+    ]
+    routes = set(re.findall(r"nats://([\w.-]+):6222", config))
+    assert routes == {f"{name}-{n}.{name}" for n in range(spec["replicas"])}
+    (certificate,) = [
+        one["spec"]["dnsNames"]
+        for one in of_kind(objects, "Certificate")
+        if one["metadata"]["name"] == name
+    ]
+    assert f"*.{name}" in certificate
+    (most,) = re.findall(r"max_file_store: (\d+)GB", config)
+    (volume,) = spec["volumeClaimTemplates"]
+    room = volume["spec"]["resources"]["requests"]["storage"]
+    assert int(most) * 10**9 < int(room.removesuffix("Gi")) * 2**30
+
+
+def test_every_secret_is_a_certificates_or_the_one_that_the_guide_makes():
+    for name in OVERLAYS:
+        objects = overlay(name)
+        made = {one["spec"]["secretName"] for one in of_kind(objects, "Certificate")}
+        used = {
+            volume["secret"]["secretName"]
+            for workload in workloads(objects)
+            for volume in pod(workload)["volumes"]
+            if "secret" in volume
+        }
+        assert used - made <= {"ugicm-tokens"}
