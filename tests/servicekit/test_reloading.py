@@ -141,6 +141,7 @@ async def test_the_command_prints_what_changed(tokens, capsys, monkeypatch):
         assert await run("reload", address, "--json") == 0
         assert await run("reload", "127.0.0.1:1", address) == 1
         assert await run("reload", "nowhere") == 2
+        assert await run("reload", f"dns:///{address}") == 2  # which would reload any one replica
     output = capsys.readouterr()
     first, second, third, last = output.out.splitlines()
     assert first == f"{address}: model fake: {'a' * 64} -> {'b' * 64}"

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["reload"]
 
 
+def _check_servers(
+    ctx: click.Context, param: click.Parameter, addresses: tuple[str, ...]
+) -> tuple[str, ...]:
+    for address in options.check_addresses(ctx, param, addresses):
+        if "//" in address:  # dns:///NAME:PORT: the call would reach any one of them
+            raise click.BadParameter(f"each server is named by itself, HOST:PORT, got {address!r}")
+    return addresses
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -23,7 +32,7 @@ Examples:
   ugicm reload edge-7:50051 edge-8:50051 --token-file admin.token --json"""
 )
 @click.argument(
-    "addresses", nargs=-1, required=True, metavar="HOST:PORT...", callback=options.check_addresses
+    "addresses", nargs=-1, required=True, metavar="HOST:PORT...", callback=_check_servers
 )
 @options.access_options
 @options.json_option
