@@ -20,6 +20,7 @@ const who = document.getElementById("who");
 const live = new Live();
 let session = null;
 let leaving = new AbortController();
+let lacksAnalyzers = false; // what the page shows was made while analytics was away
 
 /** Return the route of the address: `#/name/part/part?query`. */
 function route() {
@@ -41,6 +42,7 @@ function open() {
   leaving = new AbortController();
   const { signal } = leaving;
   clearPageNotices();
+  lacksAnalyzers = false;
   main.replaceChildren();
   for (const name of Object.keys(main.dataset)) delete main.dataset[name];
   const here = route();
@@ -60,6 +62,7 @@ async function analyzers(signal) {
     return (await readJson("/api/analyzers", {}, signal)).analyzers;
   } catch (error) {
     notifyError("analyzers", error); // pictures can be looked at all the same
+    lacksAnalyzers = true;
     return [];
   }
 }
@@ -125,6 +128,9 @@ async function start(reason) {
 whenSessionEnds((error) => {
   if (session?.sign_in === "token") askForToken(error.message);
   else if (session) restart(error.message);
+});
+live.addEventListener("service", ({ detail }) => {
+  if (detail.name === "analytics" && detail.recovered && lacksAnalyzers) open();
 });
 live.addEventListener("ended", ({ detail }) => restart(detail.message));
 // A console that was restarted has forgotten its sessions: the browser only sees that the events fail.

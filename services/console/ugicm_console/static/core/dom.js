@@ -33,17 +33,18 @@ export function checkbox(label, checked, act) {
   return element("label", { class: "check" }, box, label);
 }
 
-/** Return buttons of which one is pressed: `[value, label]` pairs. */
+/** Return buttons of which one is pressed: `[value, label]` pairs; `press(value)` presses one without calling `act`. */
 export function choice(name, options, value, act) {
   const buttons = options.map(([option, label]) =>
     button(label, () => {
-      press(option);
+      group.press(option);
       act(option);
     }, { "data-value": option }),
   );
-  const press = (chosen) => {
+  const group = element("div", { class: "choice", role: "group", "aria-label": name }, buttons);
+  group.press = (chosen) => {
     for (const each of buttons) each.setAttribute("aria-pressed", String(each.dataset.value === chosen));
   };
-  press(value);
-  return element("div", { class: "choice", role: "group", "aria-label": name }, buttons);
+  group.press(value);
+  return group;
 }

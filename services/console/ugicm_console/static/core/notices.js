@@ -8,6 +8,10 @@ export function notify(cause, message, kind = "error") {
   const known = shown.get(cause);
   if (known?.message === message) return;
   clearNotice(cause);
+  if (isService(cause)) {
+    // What a request said of it already would be said twice.
+    for (const [other, { message: said }] of [...shown]) if (!isService(other) && said === message) clearNotice(other);
+  }
   const line = document.createElement("div");
   line.className = `notice ${kind}`;
   line.dataset.cause = cause;
@@ -27,7 +31,9 @@ export function notify(cause, message, kind = "error") {
 export function notifyError(cause, error) {
   if (error.name === "AbortError" || error.code === "session_expired") return;
   if (error.status === undefined) throw error; // a mistake in the page, for the browser's console
-  notify(cause, error.message);
+  const isSaid = [...shown].some(([other, { message }]) => other !== cause && message === error.message);
+  if (isSaid) clearNotice(cause); // one dead service fails many requests
+  else notify(cause, error.message);
 }
 
 /** Remove the line of `cause`, where it has one. */
@@ -39,6 +45,8 @@ export function clearNotice(cause) {
 /** Remove the lines of all causes but the services. */
 export function clearPageNotices() {
   for (const cause of [...shown.keys()]) {
-    if (!cause.startsWith("service ")) clearNotice(cause);
+    if (!isService(cause)) clearNotice(cause);
   }
 }
+
+const isService = (cause) => cause.startsWith("service ");

@@ -88,6 +88,7 @@ export async function searchPage(root, { route, live, session, analyzers, signal
     }
   }
 
+  live.addEventListener("service", ({ detail }) => detail.recovered && begin(), { signal });
   begin();
   labels.replaceChildren(
     ...[...new Set((await analyzers()).flatMap((each) => each.labels))].map((value) => element("option", { value })),

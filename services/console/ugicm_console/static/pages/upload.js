@@ -44,7 +44,7 @@ export async function uploadPage(root, { session, analyzers, signal }) {
   const earlier = element("ul", { class: "chips", "aria-label": "Earlier uploads" });
   const outcome = element("section", { "aria-label": "Outcome" });
   root.append(form, earlier, outcome);
-  const known = await analyzers();
+  const known = analyzers();
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -58,7 +58,7 @@ export async function uploadPage(root, { session, analyzers, signal }) {
     clearNotice("upload");
     try {
       const value = target === "quality" ? quality.value : budget.value;
-      show(await sendFile("/api/uploads", { [target]: value }, picture, signal));
+      await show(await sendFile("/api/uploads", { [target]: value }, picture, signal));
       await list();
     } catch (error) {
       notifyError("upload", error);
@@ -71,7 +71,8 @@ export async function uploadPage(root, { session, analyzers, signal }) {
   let shown = new AbortController();
   signal.addEventListener("abort", () => shown.abort());
 
-  function show(upload) {
+  async function show(upload) {
+    const found = await known;
     shown.abort();
     shown = new AbortController();
     const stop = shown.signal;
@@ -80,7 +81,7 @@ export async function uploadPage(root, { session, analyzers, signal }) {
     const comparison = new Comparison({
       signal: stop,
       canAnalyze: session.can.analyze,
-      analyzers: known,
+      analyzers: found,
       stills: { original: "Original", jpeg: "JPEG" },
     });
     const kind = jpeg.fits ? "the best that fits" : "the smallest there is, and still larger";

@@ -94,6 +94,7 @@ export class Comparison {
   /** Show `single`, `wipe` or `side`. */
   setMode(mode) {
     this.#mode = mode;
+    this.modes.press(mode);
     this.second.hidden = mode === "single";
     this.lists[1].hidden = mode === "single";
     this.stage.setMode(mode);
@@ -285,6 +286,7 @@ function timesOf(headers) {
   const lines = [];
   if (headers.get("Ugicm-Latents") === "cached") lines.push("latents at hand");
   else if (times.latents !== undefined) lines.push(`latents ${span(times.latents)}`);
-  if (times.synthesis !== undefined) lines.push(`synthesis ${span(times.synthesis)}`);
+  if (times.synthesis === 0) lines.push("pixels at hand");
+  else if (times.synthesis !== undefined) lines.push(`synthesis ${span(times.synthesis)}`);
   return lines;
 }

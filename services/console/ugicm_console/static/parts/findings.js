@@ -2,7 +2,7 @@
 
 import { element } from "../core/dom.js";
 
-const MASK_OPACITY = 0.45;
+const MASK_OPACITY = 0.38;
 const NUM_CLASSES = 3;
 
 /** What of the findings is drawn; `minimumScore` from 0 to 1. */
