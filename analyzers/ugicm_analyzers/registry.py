@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from ugicm_analyzers.embedded.faces import FaceDetector
 from ugicm_analyzers.embedded.people import PeopleDetector
@@ -81,7 +80,7 @@ def _open_onnx(specification: Specification) -> Analyzer:
     from ugicm_analyzers.adapters.onnx_detector import OnnxDetector
     from ugicm_analyzers.adapters.onnx_session import open_network
 
-    network = open_network(Path(specification.weights))
+    network = open_network(specification)
     if [len(port.shape) for port in network.outputs] == [2]:
         return OnnxClassifier(specification, network)
     return OnnxDetector(specification, network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Kind(enum.Enum):
 
 # Of these, a specification names the architecture first.
 _WITH_MODEL = frozenset({Kind.OPEN_CLIP, Kind.TORCHVISION})
+_ON_CPU_ONLY = frozenset({Kind.EMBEDDED, Kind.TFLITE})
 
 
 class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +63,7 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         minimum_score: leaves out less likely findings where the caller names no minimum.
         least_score: what scores less is no detection at all; 0.001 is usual for mean average
             precision.
+        device: that computes: ``cpu``, ``cuda``, or one of several as ``cuda:1``.
         preprocessing: of a classifier.
         template: of what a text encoder reads; ``{}`` stands for the label.
     """
@@ -73,6 +76,7 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     only: tuple[str, ...] = ()
     minimum_score: float | None = None
     least_score: float = 0.05
+    device: str = "cpu"
     preprocessing: Preprocessing | None = None
     template: str = "a photo of a {}."
 
@@ -81,6 +85,14 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         for key, score in scores.items():
             if not 0.0 <= score <= 1.0:
                 raise BadSpecification(f"{self.name}: {key} is from 0 to 1, got {score:g}")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise BadSpecification(
+                f"{self.name}: a device is cpu, cuda or cuda:NUMBER, got {self.device!r}"
+            )
+        if self.device != "cpu" and self.kind in _ON_CPU_ONLY:
+            raise BadSpecification(
+                f"{self.name}: {self.kind.value} computes on the cpu only, got {self.device!r}"
+            )
         size = self.preprocessing or Preprocessing()
         if not 1 <= size.crop <= size.resize:
             raise BadSpecification(

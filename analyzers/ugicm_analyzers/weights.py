@@ -56,6 +56,9 @@ def version_of(
     settings = msgspec.to_builtins(specification)
     for where in ("name", "weights", "labels", "minimum_score"):
         del settings[where]
+    # The versions of analyzers on the CPU are those from before there was a choice.
+    if settings["device"] == "cpu":
+        del settings["device"]
     text = json.dumps([settings, labels, preparation], sort_keys=True)
     parts = [f"weights {weights[:16]}", f"settings {hashlib.sha256(text.encode()).hexdigest()[:8]}"]
     parts += [f"{library.__name__} {library.__version__}" for library in libraries]

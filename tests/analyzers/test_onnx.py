@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import helper
@@ -225,3 +226,12 @@ def test_a_crop_of_another_size_than_the_network_takes_is_told(tmp_path):
     classifier(tmp_path / "w.onnx", batch=1, side=32, classes=2, softmax=False)
     with pytest.raises(BadSpecification, match="takes 32 pixels, got crop = 224"):
         opened(f"a=onnx:{tmp_path}/w.onnx", labels=LABELS, preprocessing=Preprocessing())
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is there"
+)
+def test_a_device_that_the_library_cannot_use_is_named(tmp_path):
+    path = steady(tmp_path / "w.onnx", [1, 3, 32, 32], {"output": np.zeros((1, 2), np.float32)})
+    with pytest.raises(AnalyzerUnavailable, match="has no cuda:1: install onnxruntime-gpu"):
+        opened(f"a=onnx:{path}", labels=LABELS, device="cuda:1")

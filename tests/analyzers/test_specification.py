@@ -106,6 +106,8 @@ def test_a_folder_holds_more_than_fits_into_a_word(tmp_path):
         ("kind = 'onnx'\ntemplate = 'a photo'", "the template has one {}, got 'a photo'"),
         ("kind = 'onnx'\n[preprocessing]\ncrop = 300", "at most resize = 256 .*got crop = 300"),
         ("kind = 'onnx'\n[preprocessing]\ndeviation = [0, 1, 1]", "deviation is above 0"),
+        ("kind = 'onnx'\ndevice = 'gpu'", "a device is cpu, cuda or cuda:NUMBER, got 'gpu'"),
+        ("kind = 'tflite'\ndevice = 'cuda'", "tflite computes on the cpu only, got 'cuda'"),
         ("kind", "is no TOML"),
     ],
 )

@@ -328,3 +328,28 @@ def test_weights_that_cannot_be_fetched_are_named_with_what_to_do(fetched, monke
 def test_what_torchvision_lacks_is_named(word, reason):
     with pytest.raises(BadSpecification, match=reason):
         opened(word)
+
+
+def test_a_device_that_is_not_there_is_named(fetched):
+    path = put(fetched, "squeezenet1_1", "DEFAULT")
+    count = torch.cuda.device_count()
+    with pytest.raises(AnalyzerUnavailable, match=f"no cuda:{count}, PyTorch sees {count} CUDA"):
+        opened(f"a=torchvision:squeezenet1_1:{path}", device=f"cuda:{count}")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(
+    ("model", "name"), [("squeezenet1_1", "DEFAULT"), ("lraspp_mobilenet_v3_large", "DEFAULT")]
+)
+def test_another_device_says_the_same_but_for_rounding(fetched, model, name):
+    path = put(fetched, model, name)
+    text, picture = f"a=torchvision:{model}:{path}", scene(64, 48)
+    here, there = (opened(text, device=device) for device in ("cpu", "cuda"))
+    assert here.info.version != there.info.version
+    if model == "squeezenet1_1":
+        np.testing.assert_allclose(
+            there.log_probabilities([picture]), here.log_probabilities([picture]), atol=0.05
+        )
+    else:
+        agree = there.label_maps([picture])[0] == here.label_maps([picture])[0]
+        assert agree.mean() > 0.95

@@ -12,10 +12,13 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
-from ugicm_analyzers.errors import BadWeights
+from ugicm_analyzers.errors import AnalyzerUnavailable, BadWeights
+from ugicm_analyzers.specification import Specification
 from ugicm_analyzers.weights import digest, one_line
 
 __all__ = ["Network", "Port", "open_network"]
+
+_CUDA = "CUDAExecutionProvider"
 
 # onnxruntime's errors have no common base.
 _UNLOADABLE = (
@@ -74,25 +77,31 @@ class Network:
         return [self.run(picture[None])[0][0] for picture in pictures]
 
 
-def open_network(path: Path) -> Network:
+def open_network(specification: Specification) -> Network:
     """Open a network whose first input is one of pictures.
 
     Raises:
-        AnalyzerUnavailable: the file cannot be read.
+        AnalyzerUnavailable: the file cannot be read, or there is no such device.
         BadWeights: it holds no such network.
     """
+    path = Path(specification.weights)
     sha256 = digest(path)
+    providers = _providers(specification)
     options = onnxruntime.SessionOptions()
     # Pictures are analyzed side by side; threads of its own on top would only compete.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except _UNLOADABLE as error:
         raise BadWeights(f"{path} holds no network ({one_line(error)}): export it again") from error
+    # Where a provider cannot start, ONNX Runtime goes on without it.
+    if session.get_providers()[0] != providers[0][0]:
+        raise AnalyzerUnavailable(
+            f"{specification.name}: ONNX Runtime cannot use {specification.device}: see that CUDA "
+            "and cuDNN of its version are installed"
+        )
     first = session.get_inputs()[0]
     if first.type != "tensor(float)" or len(first.shape) not in (3, 4):
         raise BadWeights(
@@ -107,6 +116,20 @@ def open_network(path: Path) -> Network:
         metadata=session.get_modelmeta().custom_metadata_map,
         session=session,
     )
+
+
+def _providers(specification: Specification) -> list[tuple[str, dict[str, int]]]:
+    """Return what runs a network, best first: what CUDA has no operator for, the CPU computes."""
+    name, _, number = specification.device.partition(":")
+    cpu: tuple[str, dict[str, int]] = ("CPUExecutionProvider", {})
+    if name == "cpu":
+        return [cpu]
+    if _CUDA not in onnxruntime.get_available_providers():
+        raise AnalyzerUnavailable(
+            f"{specification.name}: this ONNX Runtime has no {specification.device}: install "
+            "onnxruntime-gpu in place of onnxruntime"
+        )
+    return [(_CUDA, {"device_id": int(number or 0)}), cpu]
 
 
 def _port(port: onnxruntime.NodeArg) -> Port:

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 import torchvision_cpu
 from ugicm_analyzers.classifying import LIKELY, Classifier
+from ugicm_analyzers.devices import torch_device
 from ugicm_analyzers.errors import (
     AnalyzerUnavailable,
     BadLabels,
@@ -61,6 +62,7 @@ class OpenClipClassifier(Classifier):
             raise BadSpecification(
                 f"{specification.name}: callers bring the labels, the specification has none"
             )
+        self._device = torch_device(specification)
         library, self._network, self._transforms, self._tokenize, sha256 = _open(specification)
         self._template = specification.template
         self._text = functools.lru_cache(_KEPT)(self._encode)
@@ -93,15 +95,16 @@ class OpenClipClassifier(Classifier):
         text = self._text(tuple(labels))
         batch = torch.stack([self._transforms(Image.fromarray(one)) for one in pictures])
         with torch.inference_mode():
-            image = functional.normalize(self._network.encode_image(batch), dim=1)
+            image = functional.normalize(self._network.encode_image(batch.to(self._device)), dim=1)
             logits = self._network.logit_scale.exp() * image @ text.T
-            answer: NDArray[np.float32] = logits.log_softmax(1).numpy()
+            answer: NDArray[np.float32] = logits.log_softmax(1).cpu().numpy()
         return answer
 
     def _encode(self, labels: tuple[str, ...]) -> Tensor:
         texts = [self._template.replace("{}", label) for label in labels]
+        tokens = self._tokenize(texts).to(self._device)
         with torch.inference_mode():
-            return functional.normalize(self._network.encode_text(self._tokenize(texts)), dim=1)
+            return functional.normalize(self._network.encode_text(tokens), dim=1)
 
 
 def _open(specification: Specification) -> tuple[ModuleType, Any, Any, Any, str]:
@@ -130,9 +133,10 @@ def _open(specification: Specification) -> tuple[ModuleType, Any, Any, Any, str]
             f"{name}: the weights {weights} of {model} cannot be fetched ({one_line(error)}): "
             f"fetch them where there is a network, and name the file (open_clip:{model}:FILE)"
         ) from error
-    network.eval()
+    digest_of_weights = sha256 or _digest(network)
+    network.to(specification.device).eval()
     tokenizer = open_clip.get_tokenizer(model)
-    return open_clip, network, transforms, tokenizer, sha256 or _digest(network)
+    return open_clip, network, transforms, tokenizer, digest_of_weights
 
 
 def _digest(network: Any) -> str:

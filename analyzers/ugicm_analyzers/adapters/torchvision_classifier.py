@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ugicm_analyzers.adapters.torchvision_weights import build, find_weights, libraries
 from ugicm_analyzers.classifying import LIKELY, Classifier, transforms
+from ugicm_analyzers.devices import torch_device
 from ugicm_analyzers.labels import answerable, network_labels, specified_labels
 from ugicm_analyzers.protocol import AnalyzerInfo, Pixels, Task
 from ugicm_analyzers.specification import Specification
@@ -26,12 +27,14 @@ class TorchvisionClassifier(Classifier):
 
     def __init__(self, specification: Specification) -> None:
         """Open the network, with the errors of ``find_weights``, ``load_state`` and the labels."""
+        self._device = torch_device(specification)
         source = find_weights(specification)
         own = tuple(source.entry.meta["categories"])
         count = len(specified_labels(specification) or own)
         self.classes = network_labels(specification, count, own=own)
         self._network = build(specification.model, num_classes=count)
         load_state(self._network, source.state, path=source.path, model=specification.model)
+        self._network.to(self._device)
         given = specification.preprocessing
         self._transforms = source.entry.transforms() if given is None else transforms(given)
         likely = specification.minimum_score
@@ -57,5 +60,7 @@ class TorchvisionClassifier(Classifier):
             batch = torch.stack(
                 [self._transforms(torch.tensor(one).permute(2, 0, 1)) for one in pictures]
             )
-            answer: NDArray[np.float32] = self._network(batch).log_softmax(1).numpy()
+            answer: NDArray[np.float32] = (
+                self._network(batch.to(self._device)).log_softmax(1).cpu().numpy()
+            )
         return answer

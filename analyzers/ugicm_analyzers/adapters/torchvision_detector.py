@@ -10,6 +10,7 @@ from torch import nn
 
 from ugicm_analyzers.adapters.torchvision_weights import Source, build, find_weights, libraries
 from ugicm_analyzers.detecting import Boxes, detections, same_sizes
+from ugicm_analyzers.devices import torch_device
 from ugicm_analyzers.labels import BACKGROUND, answerable, network_labels, specified_labels
 from ugicm_analyzers.protocol import AnalyzerInfo, Findings, Pixels, Task
 from ugicm_analyzers.specification import Specification
@@ -48,12 +49,13 @@ class TorchvisionDetector:
 
     def __init__(self, specification: Specification) -> None:
         """Open the network, with the errors of ``find_weights``, ``load_state`` and the labels."""
+        self._device = torch_device(specification)
         source = find_weights(specification)
         given = specified_labels(specification)
         own = (BACKGROUND, *given) if given else tuple(source.entry.meta["categories"])
         self._labels = own if given else network_labels(specification, len(own), own=own)
         self._least_score = specification.least_score
-        self._network = _open(specification, source, num_classes=len(own))
+        self._network = _open(specification, source, num_classes=len(own)).to(self._device)
         likely = specification.minimum_score
         self.info = AnalyzerInfo(
             name=specification.name,
@@ -73,7 +75,10 @@ class TorchvisionDetector:
         """Return the objects in each picture, at most 100."""
         found: dict[int, Boxes] = {}
         for group in same_sizes(pictures):
-            batch = [torch.tensor(pictures[one]).permute(2, 0, 1).float() / 255.0 for one in group]
+            batch = [
+                torch.tensor(pictures[one]).permute(2, 0, 1).to(self._device).float() / 255.0
+                for one in group
+            ]
             with torch.inference_mode():
                 results = self._network(batch)
             found |= zip(group, map(_boxes, results), strict=True)
@@ -117,8 +122,8 @@ def _freeze(network: nn.Module, *, eps: float) -> None:
 def _boxes(result: dict[str, torch.Tensor]) -> Boxes:
     masks = result.get("masks")
     return Boxes(
-        corners=result["boxes"].numpy(),
-        scores=result["scores"].numpy(),
-        classes=result["labels"].numpy(),
-        masks=None if masks is None else (masks[:, 0] > _MASKED).numpy(),
+        corners=result["boxes"].cpu().numpy(),
+        scores=result["scores"].cpu().numpy(),
+        classes=result["labels"].cpu().numpy(),
+        masks=None if masks is None else (masks[:, 0] > _MASKED).cpu().numpy(),
     )

@@ -8,6 +8,7 @@ import torch
 
 from ugicm_analyzers.adapters.torchvision_weights import build, find_weights, libraries
 from ugicm_analyzers.detecting import same_sizes
+from ugicm_analyzers.devices import torch_device
 from ugicm_analyzers.errors import BadSpecification
 from ugicm_analyzers.labels import answerable, specified_labels
 from ugicm_analyzers.protocol import AnalyzerInfo, Pixels, Task
@@ -32,6 +33,7 @@ class TorchvisionSegmenter(Segmenter):
 
     def __init__(self, specification: Specification) -> None:
         """Open the network, with the errors of ``find_weights``, ``load_state`` and the labels."""
+        self._device = torch_device(specification)
         source = find_weights(specification)
         self.classes = specified_labels(specification) or tuple(source.entry.meta["categories"])
         if len(self.classes) > _MOST_CLASSES:
@@ -48,6 +50,7 @@ class TorchvisionSegmenter(Segmenter):
             if not name.startswith(_TRAINING_ONLY)
         }
         load_state(self._network, state, path=source.path, model=specification.model)
+        self._network.to(self._device)
         if specification.preprocessing is not None:
             raise BadSpecification(
                 f"{specification.name}: preprocessing is a classifier's, and "
@@ -73,7 +76,8 @@ class TorchvisionSegmenter(Segmenter):
         for group in same_sizes(pictures):
             with torch.inference_mode():
                 batch = torch.stack([self._prepare(pictures[one]) for one in group])
-                found = self._network(batch)["out"].argmax(1).to(torch.uint8).numpy()
+                areas = self._network(batch.to(self._device))["out"].argmax(1)
+                found = areas.to(torch.uint8).cpu().numpy()
             height, width = pictures[group[0]].shape[:2]
             maps |= {
                 one: resize_map(own, height, width) for one, own in zip(group, found, strict=True)

@@ -17,6 +17,7 @@ import torch
 
 import torchvision_cpu
 from ugicm_analyzers.detecting import MOST, Boxes, detections, same_sizes
+from ugicm_analyzers.devices import torch_device
 from ugicm_analyzers.errors import AnalyzerUnavailable, BadWeights
 from ugicm_analyzers.labels import answerable, network_labels
 from ugicm_analyzers.protocol import AnalyzerInfo, Findings, Pixels, Task
@@ -39,6 +40,8 @@ class UltralyticsDetector:
 
     def __init__(self, specification: Specification) -> None:
         """Raise ``AnalyzerUnavailable`` or ``BadWeights`` where there is no such network."""
+        torch_device(specification)  # says where there is none
+        self._device = specification.device
         library, self._network, sha256 = _open(specification)
         names = self._network.names
         own = tuple(str(names[number]) for number in range(len(names)))
@@ -78,7 +81,7 @@ class UltralyticsDetector:
                     conf=self._least_score,
                     max_det=MOST,
                     retina_masks=True,  # masks in the picture's own size
-                    device="cpu",
+                    device=self._device,
                     verbose=False,
                     save=False,
                 )
@@ -138,8 +141,8 @@ def _open(specification: Specification) -> tuple[ModuleType, Any, str]:
 
 def _boxes(result: Any) -> Boxes:
     return Boxes(
-        corners=result.boxes.xyxy.numpy(),
-        scores=result.boxes.conf.numpy(),
-        classes=result.boxes.cls.numpy().astype(np.int64),
-        masks=None if result.masks is None else result.masks.data.numpy() > 0.5,
+        corners=result.boxes.xyxy.cpu().numpy(),
+        scores=result.boxes.conf.cpu().numpy(),
+        classes=result.boxes.cls.cpu().numpy().astype(np.int64),
+        masks=None if result.masks is None else result.masks.data.cpu().numpy() > 0.5,
     )
