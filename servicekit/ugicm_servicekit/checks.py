@@ -16,6 +16,7 @@ __all__ = ["checked", "reached"]
 _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_OUTCOMES = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE)
 
 
 @asynccontextmanager
@@ -67,10 +68,14 @@ async def reached(
         without: what it means that there is none.
     """
     problem = Problem(without, f"the {name} at {address} cannot be reached")
-    found: Problem | None = problem
+    unknown = Problem(without, f"the {name} at {address} was not reached yet")
+    readiness.report(name, unknown)
+    found: Problem | None = unknown
 
     async def look() -> Problem | None:
         nonlocal found
+        if found is unknown:
+            await _tried(channel)
         state = channel.get_state(try_to_connect=True)
         if state is grpc.ChannelConnectivity.READY:
             found = None
@@ -80,3 +85,12 @@ async def reached(
 
     async with checked(readiness, name, look):
         yield
+
+
+async def _tried(channel: grpc.aio.Channel) -> None:
+    """Return once the channel's first attempt to connect has ended, whichever way."""
+    while (state := channel.get_state(try_to_connect=True)) not in _OUTCOMES:
+        # Asked anew each second, because a channel that renews its certificates is another one.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SECONDS_BETWEEN_LOOKS):
+                await channel.wait_for_state_change(state)

@@ -26,6 +26,7 @@ from ugicm_console.main import serve
 from ugicm_console.settings import ConsoleSettings
 from ugicm_console.web_server import WebServer
 from ugicm_servicekit.access import Access
+from ugicm_servicekit.readiness import State
 from ugicm_servicekit.wire import nanoseconds_to_wire
 
 BRIGHT = 200
@@ -144,6 +145,12 @@ class Running:
 
     async def stop(self, name):
         await self._stacks.pop(name).aclose()
+
+    async def until_ready(self):
+        """Return once the console has reached every service."""
+        readiness = self.server.readiness
+        while readiness.state is not State.READY:
+            await readiness.changed()
 
     async def ingest(self, camera, picture, sequence=0, *, epoch=1, seconds=0):
         """Store a frame, as an encoder would; its capture is ``seconds`` after the start."""

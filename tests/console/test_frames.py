@@ -22,6 +22,7 @@ def system(tmp_path_factory):
         for number in range(4):
             call(running.ingest("gate", scene(number), number, seconds=number))
         call(running.ingest("yard", scene(9), 7, epoch=2**64 - 1, seconds=0.25))
+        call(running.until_ready())
         yield running
 
 
