@@ -92,3 +92,14 @@ def test_a_depthwise_layer_is_a_convolution_of_each_channel(ending, size):
     )
     assert got.dtype is ending.dtype
     assert torch.equal(got, ending(sums.long().permute(0, 2, 3, 1)))
+
+
+def test_weights_may_lie_in_memory_in_any_order():
+    ending = ENDINGS["activations"]
+    values = integers(1, 4, 3, 6, limit=ACTIVATION_LIMIT).to(torch.int16)
+    weight, bias = integers(9, 6, limit=2**10).int(), integers(6, limit=2**10).int()
+    columns_first = weight.t().contiguous().t()
+    assert torch.equal(
+        kernels.depthwise(values, columns_first, bias, ending),
+        kernels.depthwise(values, weight, bias, ending),
+    )

@@ -126,6 +126,13 @@ class FixedPointNetwork:
     """A chain of fixed-point layers with rectified activations between them."""
 
     def __init__(self, layers: Sequence[FixedPointLayer], product: Product) -> None:
+        """Take layers that drop bits, as docs/bitstream.md has it.
+
+        Raises:
+            ValueError: a layer adds bits.
+        """
+        if (least := min(layer.shift for layer in layers)) < 0:
+            raise ValueError(f"shifts between layers are from 0 to 52, got {least}")
         self._layers = tuple(layers)
         self._product = product
 

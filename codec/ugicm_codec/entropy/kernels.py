@@ -66,7 +66,8 @@ def finish_products(products: Tensor, bias: Tensor, ending: Ending) -> Tensor:
     """
     rows, columns = len(products) // 2, len(bias)
     out = torch.empty((rows, columns), dtype=ending.dtype)
-    _finish(products.numpy(), bias.numpy(), _numbers(ending), _entries(ending), out.numpy())
+    sums, start = products.contiguous().numpy(), bias.contiguous().numpy()
+    _finish(sums, start, _numbers(ending), _entries(ending), out.numpy())
     return out
 
 
@@ -82,8 +83,8 @@ def depthwise(values: Tensor, weight: Tensor, bias: Tensor, ending: Ending) -> T
         ``(N, H, W, C)`` of the ending's type.
     """
     out = torch.empty(values.shape, dtype=ending.dtype)
-    whole, numbers, entries = values.contiguous().numpy(), _numbers(ending), _entries(ending)
-    _depthwise(whole, weight.numpy(), bias.numpy(), numbers, entries, out.numpy())
+    whole, factors, start = (each.contiguous().numpy() for each in (values, weight, bias))
+    _depthwise(whole, factors, start, _numbers(ending), _entries(ending), out.numpy())
     return out
 
 
