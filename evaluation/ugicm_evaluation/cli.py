@@ -10,7 +10,9 @@ from ugicm_analyzers.errors import AnalyzerError
 from ugicm_codec.errors import CodecError
 from ugicm_evaluation.commands.bd import bd
 from ugicm_evaluation.commands.plot import plot
+from ugicm_evaluation.commands.preset import preset
 from ugicm_evaluation.commands.report import report
+from ugicm_evaluation.commands.results import results
 from ugicm_evaluation.commands.run import run
 from ugicm_evaluation.commands.tables import tables
 from ugicm_evaluation.errors import EvaluationError
@@ -24,7 +26,7 @@ def cli() -> None:
     """Measure codecs, for people and for models that look at pictures."""
 
 
-for command in (run, tables, plot, bd, report):
+for command in (run, preset, tables, plot, bd, report, results):
     cli.add_command(command)
 
 

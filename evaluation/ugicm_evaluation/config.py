@@ -31,6 +31,8 @@ __all__ = [
     "Pictures",
     "PillowFormat",
     "RunConfig",
+    "Sweep",
+    "Updated",
     "VocDetection",
     "VocSegmentation",
     "Zoo",
@@ -42,6 +44,7 @@ Quality: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=100)]
 View: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Qualities: TypeAlias = Annotated[tuple[Quality, ...], msgspec.Meta(min_length=1)]
+Views: TypeAlias = Annotated[tuple[View, ...], msgspec.Meta(min_length=1)]
 Fidelity: TypeAlias = Literal["psnr", "ssim", "ms-ssim", "lpips"]
 
 
@@ -55,6 +58,7 @@ class _Dataset(_Table, frozen=True, kw_only=True, tag_field="kind"):
     Attributes:
         name: of the dataset in results.
         every: only each so-manieth picture.
+        most: at most so many pictures, spread evenly over the others.
         longest_side: to which larger pictures are reduced before they are coded.
         metrics: of fidelity, computed for every decoded picture.
         judges: names of those that look at its pictures.
@@ -62,6 +66,7 @@ class _Dataset(_Table, frozen=True, kw_only=True, tag_field="kind"):
 
     name: Name
     every: Positive = 1
+    most: Positive | None = None
     longest_side: Positive | None = None
     metrics: tuple[Fidelity, ...] = ("psnr",)
     judges: tuple[Name, ...] = ()
@@ -139,20 +144,51 @@ class _Codec(_Table, frozen=True, kw_only=True, tag_field="kind"):
     datasets: tuple[Name, ...] | None = None
 
 
+class Sweep(_Table, frozen=True, kw_only=True):
+    """Qualities at which a model's streams are decoded for other views as well."""
+
+    qualities: Qualities
+    views: Views
+
+
 class Model(_Codec, frozen=True, kw_only=True, tag="model"):
     """A model of this project.
 
     Attributes:
         model: a bundled model's name, or a model file.
         views: that are decoded from each stream.
+        sweep: further views at some of the qualities.
         within: name of a model above in the list: every picture is coded to at most the bytes
             of that model's stream of the same quality.
     """
 
     model: str
     qualities: Qualities
-    views: Annotated[tuple[View, ...], msgspec.Meta(min_length=1)] = (0.0,)
+    views: Views = (0.0,)
+    sweep: Sweep | None = None
     within: Name | None = None
+
+    def views_at(self, quality: int) -> tuple[float, ...]:
+        """Return the views that are decoded from streams of a quality, in ascending order."""
+        more = self.sweep.views if self.sweep and quality in self.sweep.qualities else ()
+        return tuple(sorted({*self.views, *more})) if more else self.views
+
+
+class Updated(_Codec, frozen=True, kw_only=True, tag="updated"):
+    """A model whose human view is updated under a teacher that sees the original: a study.
+
+    Attributes:
+        model: a bundled model's name, or a model file.
+        teacher: as ``ugicm-train run`` takes it.
+        delta: levels of 255 by which a value may change at most.
+        steps: of the update.
+    """
+
+    model: str
+    qualities: Qualities
+    teacher: str
+    delta: Annotated[int, msgspec.Meta(ge=1, le=255)]
+    steps: Positive = 10
 
 
 class PillowFormat(_Codec, frozen=True, kw_only=True, tag="pillow"):
@@ -188,7 +224,7 @@ class Decoded(_Codec, frozen=True, kw_only=True, tag="decoded"):
     table: Path
 
 
-CodecConfig: TypeAlias = Model | PillowFormat | Zoo | Decoded
+CodecConfig: TypeAlias = Model | Updated | PillowFormat | Zoo | Decoded
 
 
 class _Judge(_Table, frozen=True, kw_only=True, tag_field="kind"):
@@ -321,12 +357,7 @@ def read_config(path: Path) -> RunConfig:
         raise BadConfig(f"{path}: {error}") from error
     return msgspec.structs.replace(
         config,
-        codecs=tuple(
-            msgspec.structs.replace(one, model=_beside(one.model, folder))
-            if isinstance(one, Model)
-            else one
-            for one in config.codecs
-        ),
+        codecs=tuple(_codec_beside(one, folder) for one in config.codecs),
         judges=tuple(
             msgspec.structs.replace(one, analyzer=_beside(one.analyzer, folder))
             if isinstance(one, Analyzer)
@@ -334,6 +365,20 @@ def read_config(path: Path) -> RunConfig:
             for one in config.judges
         ),
     )
+
+
+def _codec_beside(config: CodecConfig, folder: Path) -> CodecConfig:
+    match config:
+        case Model():
+            return msgspec.structs.replace(config, model=_beside(config.model, folder))
+        case Updated():
+            return msgspec.structs.replace(
+                config,
+                model=_beside(config.model, folder),
+                teacher=_beside(config.teacher, folder),
+            )
+        case _:
+            return config
 
 
 def _beside(text: str, folder: Path) -> str:

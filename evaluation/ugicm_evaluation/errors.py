@@ -10,6 +10,7 @@
     ├── BadConfig
     ├── BadCodec
     ├── BadRun
+    ├── MissingMaterial
     ├── NothingMeasured
     └── WorkerLost
 """
@@ -25,6 +26,7 @@ __all__ = [
     "BadPicture",
     "BadRun",
     "EvaluationError",
+    "MissingMaterial",
     "NothingMeasured",
     "WorkerLost",
 ]
@@ -60,6 +62,10 @@ class BadCodec(EvaluationError):
 
 class BadRun(EvaluationError):
     """A file holds no run's results, or not those that are asked for."""
+
+
+class MissingMaterial(EvaluationError):
+    """Data, weights or models that a preset needs are not where it expects them."""
 
 
 class NothingMeasured(EvaluationError):

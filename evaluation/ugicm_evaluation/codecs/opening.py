@@ -9,7 +9,8 @@ from ugicm_evaluation.codecs.compressai_zoo import ZooCodec
 from ugicm_evaluation.codecs.decoded import DecodedPictures
 from ugicm_evaluation.codecs.model import ModelCodec
 from ugicm_evaluation.codecs.protocol import FinishedCodec, PictureCodec
-from ugicm_evaluation.config import CodecConfig, Decoded, Model, PillowFormat, Zoo
+from ugicm_evaluation.codecs.updated import UpdatedCodec
+from ugicm_evaluation.config import CodecConfig, Decoded, Model, PillowFormat, Updated, Zoo
 
 __all__ = ["AnyCodec", "open_codec"]
 
@@ -24,10 +25,15 @@ def open_codec(config: CodecConfig) -> AnyCodec:
     Raises:
         BadCodec: its weights or results are not to be had, or are another codec's.
         ModelError: a model of this project is unknown or damaged.
+        TrainingError: a teacher is not to be had.
     """
     match config:
         case Model():
             return ModelCodec(config.model)
+        case Updated():
+            return UpdatedCodec(
+                config.model, config.teacher, delta=config.delta, steps=config.steps
+            )
         case PillowFormat():
             return available(_FORMATS[config.format])
         case Zoo():

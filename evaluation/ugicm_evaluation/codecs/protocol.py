@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from ugicm_evaluation.datasets.protocol import Picture
 
-__all__ = ["BudgetedCodec", "FinishedCodec", "Outcome", "PictureCodec"]
+__all__ = ["BudgetedCodec", "FinishedCodec", "Outcome", "PictureCodec", "RefiningCodec"]
 
 
 class PictureCodec(Protocol):
@@ -39,6 +39,13 @@ class BudgetedCodec(PictureCodec, Protocol):
     """A codec that can also be told how many bytes it may take."""
 
     def encode_within(self, picture: Picture, max_bytes: int) -> bytes: ...
+
+
+@runtime_checkable
+class RefiningCodec(PictureCodec, Protocol):
+    """A codec whose decoded pictures a study changes with the original at hand."""
+
+    def refine(self, pictures: Sequence[Picture], original: Picture) -> list[Picture]: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,10 @@ import click
 from ugicm_evaluation.commands.options import CACHE, PROCESSES
 from ugicm_evaluation.config import read_config
 from ugicm_evaluation.runs.make import make_run
-from ugicm_evaluation.runs.results import write_run
+from ugicm_evaluation.runs.results import Run, write_run
 from ugicm_training.files import write_file
 
-__all__ = ["run"]
+__all__ = ["finish", "run"]
 
 
 @click.command()
@@ -39,6 +39,11 @@ def run(config: Path, output: Path | None, processes: int, cache: Path) -> None:
         raise click.UsageError(f"the folder of {path} does not exist")
     command = shlex.join(["ugicm-evaluate", "run", config.name, "-o", path.name])
     found = make_run(wanted, command=command, cache=cache, processes=processes)
+    finish(found, path)
+
+
+def finish(found: Run, path: Path) -> None:
+    """Write a run, and say what it measured and what it skipped."""
     write_file(path, write_run(found))
     for one in found.skipped:
         click.echo(f"skipped {one.dataset}/{one.picture}: {one.reason}", err=True)

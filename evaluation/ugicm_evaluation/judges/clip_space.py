@@ -14,13 +14,19 @@ from ugicm_evaluation.judges.protocol import file_hash
 from ugicm_training.teachers.opening import open_teacher
 from ugicm_training.teachers.protocol import resize
 
-__all__ = ["ClipSpace", "weights_file"]
+__all__ = ["ClipSpace", "teacher_hash", "weights_file"]
 
 
 def weights_file(specification: str) -> Path | None:
     """Return the file that a teacher's specification names; None where it names a tag."""
     path = Path(specification.split(":", 2)[-1].rpartition("=")[2])
     return path if path.is_file() else None
+
+
+def teacher_hash(specification: str) -> str:
+    """Return the SHA-256 of a teacher's file, in hexadecimal; of a tag where it has none."""
+    path = weights_file(specification)
+    return hashlib.sha256(specification.encode()).hexdigest() if path is None else file_hash(path)
 
 
 class ClipSpace:
@@ -34,12 +40,9 @@ class ClipSpace:
 
     def __init__(self, specification: str) -> None:
         """Open a teacher as ``ugicm_training.teachers.opening`` does, with its errors."""
-        path = weights_file(specification)
         self._teacher = open_teacher(specification, torch.device("cpu"))
         self.description = self._teacher.description
-        self.weights_hash = (
-            hashlib.sha256(specification.encode()).hexdigest() if path is None else file_hash(path)
-        )
+        self.weights_hash = teacher_hash(specification)
 
     def look(self, picture: Picture) -> NDArray[np.float32]:
         whole = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255.0

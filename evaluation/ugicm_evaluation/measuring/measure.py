@@ -16,6 +16,7 @@ from ugicm_evaluation.codecs.protocol import (
     FinishedCodec,
     Outcome,
     PictureCodec,
+    RefiningCodec,
 )
 from ugicm_evaluation.datasets.protocol import Picture, read_picture
 from ugicm_evaluation.errors import BadPicture
@@ -164,6 +165,8 @@ class Measurer:
             if not file.exists():
                 self._cache.write(file, _encode(codec, original, coding.quality, budget))
             pictures = codec.decode(file.read_bytes(), coding.views)
+            if isinstance(codec, RefiningCodec):
+                pictures = codec.refine(pictures, original)
             figures = self._look_at(pictures, original, coding, look, entry)
         return _coded(file.stat().st_size, figures, coding, file, entry)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ugicm_evaluation.codecs.classical import JPEG, WEBP, PillowCodec
 from ugicm_evaluation.codecs.model import ModelCodec
 from ugicm_evaluation.codecs.protocol import PictureCodec
-from ugicm_evaluation.config import Analyzer, Clip, Coco, DatasetConfig, JudgeConfig, Labelled
+from ugicm_evaluation.config import Clip, Coco, DatasetConfig, JudgeConfig, Labelled
 from ugicm_evaluation.datasets.folder import PictureFolder
 from ugicm_evaluation.datasets.opening import open_dataset
 from ugicm_evaluation.datasets.protocol import Dataset
@@ -18,10 +18,11 @@ from ugicm_evaluation.errors import BadDataset
 from ugicm_evaluation.judges.opening import open_judge
 from ugicm_evaluation.judges.protocol import Judge
 from ugicm_evaluation.measuring.plan import Coding, Job
+from ugicm_evaluation.report.judges import CLASSIFIERS, OBJECT_JUDGES, Kind, small_judge, weights_of
 from ugicm_evaluation.tasks.choosing import choose_task
 from ugicm_evaluation.tasks.protocol import Task
 
-__all__ = ["Plan", "Wanted", "make_plan"]
+__all__ = ["LONGEST_SIDE", "VIEWS", "Plan", "Wanted", "make_plan"]
 
 VIEWS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _ENDS = (0.0, 1.0)
@@ -30,15 +31,7 @@ _ENDS = (0.0, 1.0)
 _JPEG_QUALITIES = (*range(1, 20), *range(20, 96, 3))
 _WEBP_QUALITIES = (0, 1, 2, 3, 5, 7, *range(10, 100, 5))
 
-_LONGEST_SIDE = 640
-
-# Name, adapter and file of each judge.
-_CLASSIFIERS = (("squeezenet1_1", "torchvision:squeezenet1_1", "squeezenet1_1.safetensors"),)
-_DETECTORS = (("yolox_nano", "onnx", "yolox_nano.onnx"), ("fastestdet", "onnx", "FastestDet.onnx"))
-_SEGMENTERS = (("deeplabv3", "tflite", "deeplabv3_mnv2_pascal_quant.tflite"),)
-
-# Less likely detections change average precision by hundredths of a point here, and take long.
-_LEAST_SCORE = 0.01
+LONGEST_SIDE = 640
 
 
 @dataclass(frozen=True)
@@ -102,22 +95,20 @@ def make_plan(wanted: Wanted) -> Plan:
         if looking:
             tasks[dataset.name] = list(looking)
         names = tuple(task.judge for task in looking)
-        side = _LONGEST_SIDE if looking else None
+        side = LONGEST_SIDE if looking else None
         samples = dataset.samples[:: wanted.every]
         jobs.extend(
             Job(dataset.name, one, tuple(codings), names, longest_side=side) for one in samples
         )
 
-    def invite(dataset: DatasetConfig, kinds: Sequence[tuple[str, str, str]]) -> list[Task]:
+    def invite(dataset: DatasetConfig, kinds: Sequence[Kind]) -> list[Task]:
         looking: list[Task] = []
-        for name, kind, file in kinds:
-            weights = wanted.data / "weights" / file
+        for kind in kinds:
+            weights = weights_of(wanted.data, kind)
             if weights.exists():
-                analyzer = f"{kind}:{weights}"
-                config = Analyzer(name=name, analyzer=analyzer, least_score=_LEAST_SCORE)
-                looking.append(ask(dataset, config))
+                looking.append(ask(dataset, small_judge(wanted.data, kind)))
             else:
-                left_out.append(f"{name}: the data folder has no weights/{file}")
+                left_out.append(f"{kind[0]}: the data folder has no weights/{weights.name}")
         if wanted.teacher is not None:
             looking.append(ask(dataset, Clip(name="clip_space", teacher=wanted.teacher)))
         return looking
@@ -135,12 +126,11 @@ def make_plan(wanted: Wanted) -> Plan:
         add(photos, _rate_codings(wanted), [])
     if (wanted.data / "imagenet").is_dir():
         labelled = Labelled(name="imagenet", folder=wanted.data / "imagenet")
-        add(open_dataset(labelled), _judged_codings(wanted), invite(labelled, _CLASSIFIERS))
+        add(open_dataset(labelled), _judged_codings(wanted), invite(labelled, CLASSIFIERS))
     if (wanted.data / "coco").is_dir():
         folder = wanted.data / "coco"
         objects = Coco(name="coco", images=folder / "images", annotations=folder / "instances.json")
-        looking = invite(objects, (*_DETECTORS, *_SEGMENTERS))
-        add(open_dataset(objects), _judged_codings(wanted), looking)
+        add(open_dataset(objects), _judged_codings(wanted), invite(objects, OBJECT_JUDGES))
     left_out += [
         f"{what}: the data folder has no {folder}/"
         for folder, what in (

@@ -20,11 +20,15 @@ from ugicm_evaluation.codecs.opening import AnyCodec, open_codec
 from ugicm_evaluation.config import (
     Analyzer,
     Clip,
+    CodecConfig,
     DatasetConfig,
     Decoded,
     Lpips,
     Model,
+    PillowFormat,
     RunConfig,
+    Updated,
+    Zoo,
 )
 from ugicm_evaluation.datasets.opening import open_dataset
 from ugicm_evaluation.datasets.protocol import PartlyUsable
@@ -278,19 +282,27 @@ def _codings(config: RunConfig, dataset: str, codecs: Mapping[str, AnyCodec]) ->
                 Coding(one.name, quality, views) for quality, views in codec.settings.items()
             ]
         else:
-            views, within = (one.views, one.within) if isinstance(one, Model) else ((0.0,), None)
-            codings += [Coding(one.name, quality, views, within) for quality in one.qualities]
+            codings += [_coding(one, quality) for quality in one.qualities]
     if not codings:
         raise BadConfig(f"no codec codes {dataset}")
     return tuple(codings)
 
 
+def _coding(config: Model | Updated | PillowFormat | Zoo, quality: int) -> Coding:
+    if isinstance(config, Model):
+        return Coding(config.name, quality, config.views_at(quality), config.within)
+    return Coding(config.name, quality, (0.0,))
+
+
 def _jobs(
     config: DatasetConfig, codings: tuple[Coding, ...], unusable: Mapping[str, str]
 ) -> list[Job]:
+    samples = open_dataset(config).samples[:: config.every]
+    if config.most is not None and config.most < len(samples):
+        samples = [samples[n * len(samples) // config.most] for n in range(config.most)]
     return [
         Job(config.name, sample, codings, config.judges, config.metrics, config.longest_side)
-        for sample in open_dataset(config).samples[:: config.every]
+        for sample in samples
         if sample.key not in unusable
     ]
 
@@ -323,15 +335,22 @@ def _without_folders(config: RunConfig) -> Any:
     """Return a configuration for JSON, in which files have their names alone."""
     plain = msgspec.structs.replace(
         config,
-        codecs=tuple(
-            msgspec.structs.replace(one, model=_file_name(one.model))
-            if isinstance(one, Model)
-            else one
-            for one in config.codecs
-        ),
+        codecs=tuple(_codec_without_folders(one) for one in config.codecs),
         judges=tuple(_judge_without_folders(one) for one in config.judges),
     )
     return msgspec.to_builtins(plain, enc_hook=lambda path: path.name)
+
+
+def _codec_without_folders(codec: CodecConfig) -> CodecConfig:
+    match codec:
+        case Model():
+            return msgspec.structs.replace(codec, model=_file_name(codec.model))
+        case Updated():
+            return msgspec.structs.replace(
+                codec, model=_file_name(codec.model), teacher=_file_name(codec.teacher)
+            )
+        case _:
+            return codec
 
 
 def _judge_without_folders(judge: Analyzer | Clip) -> Analyzer | Clip:

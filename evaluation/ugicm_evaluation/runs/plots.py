@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import cycle
 
@@ -12,7 +13,7 @@ from ugicm_evaluation.drawing import finish, grid
 from ugicm_evaluation.runs.curves import PointsOfCodec, codec_points, datasets_of, metrics_of
 from ugicm_evaluation.runs.results import MetricFacts, Point, Run
 
-__all__ = ["plots"]
+__all__ = ["at_all_qualities", "plots"]
 
 # Told apart by people with any colour vision, in print as well (Okabe and Ito, 2008).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777", "#000000")
@@ -41,7 +42,10 @@ def _by_rate(runs: Sequence[Run], dataset: str, metrics: dict[str, MetricFacts])
     originals = next(one.originals for run in runs for one in run.datasets if one.name == dataset)
     for axes, (name, facts) in zip(places, metrics.items(), strict=True):
         for points, colour, marker in zip(
-            codec_points(runs, dataset), cycle(_COLOURS), cycle(_MARKERS), strict=False
+            at_all_qualities(codec_points(runs, dataset)),
+            cycle(_COLOURS),
+            cycle(_MARKERS),
+            strict=False,
         ):
             _draw(axes, points, name, colour, marker)
         original = originals[name].known if name in originals else None
@@ -51,6 +55,15 @@ def _by_rate(runs: Sequence[Run], dataset: str, metrics: dict[str, MetricFacts])
         axes.set_xlabel("bits per pixel, of whole files")
         finish(axes)
     return figure
+
+
+def at_all_qualities(curves: Sequence[PointsOfCodec]) -> list[PointsOfCodec]:
+    """Leave out views that were decoded at some of a codec's qualities: they are swept."""
+    most = Counter[str]()
+    for curve in curves:
+        codec = curve.points[0].codec
+        most[codec] = max(most[codec], len(curve.points))
+    return [one for one in curves if len(one.points) == most[one.points[0].codec]]
 
 
 def _draw(axes: Axes, points: PointsOfCodec, metric: str, colour: str, marker: str) -> None:

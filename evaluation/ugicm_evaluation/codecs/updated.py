@@ -1,0 +1,88 @@
+"""Decoded pictures updated until a teacher sees more of the original in them: a study.
+
+Yin et al., AAAI 2025, Eq. 3. The update knows the original, so this is no codec that anybody could
+use; it shows what a teacher can teach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ugicm_evaluation.codecs.model import ModelCodec
+from ugicm_evaluation.datasets.protocol import Picture
+from ugicm_evaluation.judges.clip_space import teacher_hash
+from ugicm_training.teachers.opening import open_teacher
+from ugicm_training.teachers.protocol import Teacher, resize
+
+__all__ = ["UpdatedCodec", "update"]
+
+_LEVELS = 255.0
+
+
+class UpdatedCodec(ModelCodec):
+    """A model whose decoded pictures are updated; its streams are the model's own."""
+
+    def __init__(self, model: str, teacher: str, *, delta: int, steps: int) -> None:
+        """Open both.
+
+        Args:
+            model: a bundled model, or a model file.
+            teacher: as ``ugicm-train run`` takes it.
+            delta: levels of 255 by which a value may change at most.
+            steps: of the update.
+
+        Raises:
+            ModelError: the model is unknown or damaged.
+            TrainingError: the teacher is not to be had.
+        """
+        super().__init__(model)
+        self._teacher = open_teacher(teacher, torch.device("cpu"))
+        self._delta, self._steps = delta, steps
+        self.identity += f" updated by {delta} in {steps} steps under {teacher_hash(teacher)}"
+
+    def refine(self, pictures: Sequence[Picture], original: Picture) -> list[Picture]:
+        return [
+            update(one, original, self._teacher, delta=self._delta, steps=self._steps)
+            for one in pictures
+        ]
+
+
+def update(
+    picture: Picture, original: Picture, teacher: Teacher, *, delta: int, steps: int
+) -> Picture:
+    """Move a picture to where the teacher sees more of the original in it (Eq. 3).
+
+    The paper does not give the size of a step: here they are a quarter of ``delta`` levels each.
+
+    Args:
+        picture: decoded.
+        original: of the same size.
+        teacher: whose cosine with the original is to rise.
+        delta: levels of 255 by which a value may change at most.
+        steps: how often.
+
+    Returns:
+        The picture after the last step, rounded to levels.
+    """
+    start, goal = _tensor(picture), teacher.embed(resize(_tensor(original), teacher))
+    bound = delta / _LEVELS
+    moved = start.clone()
+    for _ in range(steps):
+        moved.requires_grad_(True)
+        found = teacher.embed(resize(moved, teacher))
+        distance = 1.0 - functional.cosine_similarity(found, goal.detach()).sum()
+        (gradient,) = torch.autograd.grad(distance, moved)
+        with torch.no_grad():
+            stepped = moved - bound / 4 * gradient.sign()
+            moved = (start + (stepped - start).clamp(-bound, bound)).clamp(0.0, 1.0)
+    updated: Picture = (moved[0] * _LEVELS).round().byte().permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(updated)
+
+
+def _tensor(picture: Picture) -> Tensor:
+    return torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / _LEVELS
