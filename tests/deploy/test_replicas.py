@@ -3,63 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import time
 import urllib.request
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.decoder.harness import order, started
+from tests.decoder.harness import order
 from tests.deploy.names import serving_names
+from tests.deploy.replicas import METRICS_PORT, PORT, address, needs_loopback, replica
 from tests.fake_codec import FakeCodec, picture
 from tests.servicekit.harness import SERVICE, Encoder, echo, request
 from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
 from ugicm.v1.encoder_pb2_grpc import EncoderServiceStub, add_EncoderServiceServicer_to_server
-from ugicm_client.channel import until_serving
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.readiness import Problem, Severity
 from ugicm_servicekit.server import Server
 from ugicm_servicekit.settings import ServerSettings
 from ugicm_servicekit.status import STATUS
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 on its loopback interface"
-)
+pytestmark = needs_loopback
 
-PORT = 50_052
-METRICS_PORT = 50_062
 NUM_CLIENTS = 2
 TOLERANCE = 0.2
-
-
-def address(number):
-    """Return an address of this machine that no other process of these tests uses."""
-    high, low = divmod(os.getpid(), 250)
-    return f"127.{64 + high % 128}.{1 + low}.{number}"
-
-
-@asynccontextmanager
-async def replica(number, folder):
-    """Run a decoder at its own address; yields its process once it serves."""
-    arguments = (
-        f"--host={address(number)}",
-        f"--port={PORT}",
-        f"--metrics-host={address(number)}",
-        f"--metrics-port={METRICS_PORT}",
-        f"--store={folder / f'{number}.sqlite'}",
-        "--connection-age-seconds=2",
-        "--latents-cache-bytes=0",
-        "--views-cache-bytes=0",
-    )
-    module = "tests.decoder.fake_service"
-    async with started("-m", module, *arguments, at=address(number)) as (process, where):
-        async with open_channel(where) as channel:
-            await until_serving(channel)
-        yield process
 
 
 async def answered_by(number):
