@@ -24,8 +24,8 @@ help: ## list the targets
 	@echo "  PIP_VERBOSE=1             show what pip does"
 
 .PHONY: demo
-demo: .venv/.runtime ## stream photos through the three services (PHOTOS=folder for your own)
-	.venv/bin/ugicm demo $(if $(PHOTOS),--photos "$(PHOTOS)")
+demo: .venv/.runtime ## stream photos through the three services (PHOTOS=folder for your own, CONSOLE=1 to look at it all in a browser)
+	.venv/bin/ugicm demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(CONSOLE),--console)
 
 .PHONY: test
 test: .venv/.development ## run every test, two files at a time (WORKERS=1: one)

@@ -38,6 +38,9 @@ class Lifecycle(Protocol):
     serving: asyncio.Event
     reloader: Reloader
 
+    @property
+    def metrics_port(self) -> int | None: ...
+
     async def listen(self) -> int: ...
 
     def stop(self) -> None: ...
@@ -164,6 +167,9 @@ async def _run(
     try:
         port = await server.listen()
         print(f"listening on {join_address(settings.host, port)}", flush=True)
+        if server.metrics_port is not None:
+            at = join_address(settings.metrics_host, server.metrics_port)
+            print(f"metrics at {at}", flush=True)
         running = asyncio.ensure_future(body(settings, server))
         sparing = asyncio.ensure_future(_spare_what_is_loaded(server))
         stopping = asyncio.ensure_future(server.stopping.wait())

@@ -1,5 +1,6 @@
 """The demo as a user runs it: real processes, real pictures, and nothing left behind."""
 
+import asyncio
 import json
 import os
 import signal
@@ -9,10 +10,12 @@ import time
 import uuid
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
+from ugicm_client.demo.system import own_services
 from ugicm_client.pictures import read_picture
 from ugicm_codec import Codec, inspect
 
@@ -129,6 +132,62 @@ def test_however_the_demo_is_ended_its_services_end_too(photos, tmp_path, mark, 
     wait_until(lambda: marked_processes(mark) == [])
     # Only what can be caught can be cleaned up after.
     assert bool(list(tmp_path.glob("ugicm-demo-*"))) == (number == signal.SIGKILL)
+
+
+def test_the_console_shows_what_the_demo_stored_until_ctrl_c(photos, tmp_path, mark):
+    out = tmp_path / "out"
+    demo = subprocess.Popen(
+        [*DEMO, "--console", "--photos", photos, "--out", out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in demo.stdout:
+        if line.startswith("the console is at "):
+            break
+    with httpx.Client(base_url=line.split()[4], timeout=60) as browser:
+        browser.get("/api/session")
+        (camera,) = browser.get("/api/cameras").json()["cameras"]
+        assert (camera["name"], camera["num_frames"]) == ("demo", 2)
+        services = browser.get("/api/status").json()["services"]
+    stores = {
+        one["name"]
+        for one in services
+        if any(figure["group"] == "stores" for figure in one["figures"])
+    }
+    assert stores == {"decoder", "analytics"}
+    demo.send_signal(signal.SIGINT)
+    err = demo.communicate(timeout=60)[1]
+    assert (demo.returncode, err) == (0, "")
+    assert marked_processes(mark) == []
+
+
+async def test_the_demo_goes_through_services_that_run_already_and_leaves_them(
+    photos, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    # Unlike the demo's own: it waits until a frame comes out of it.
+    monkeypatch.setenv("UGICM_ENCODER_SPOOL", str(tmp_path / "spool"))
+    async with own_services(tmp_path) as services:
+        addresses = services.addresses
+        at = (addresses.encoder, addresses.decoder, addresses.analytics)
+        await asyncio.to_thread(run_demo, "--services", *at, "--photos", photos, "--out", out)
+        await asyncio.gather(
+            *(each.until_serving() for each in (services.decoder, services.encoder))
+        )
+    assert sorted(path.name for path in out.iterdir()) == [
+        "contact-sheet.png",
+        "human",
+        "machine",
+        "streams",
+    ]
+
+
+def test_a_console_over_services_of_others_is_for_another_command(tmp_path):
+    at = ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
+    done = run_demo("--services", *at, "--console", "--out", tmp_path / "out", code=2)
+    assert "leave out --services" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_service_that_cannot_start_ends_the_demo_with_one_line(photos, tmp_path, mark):

@@ -17,16 +17,22 @@ from ugicm_servicekit.channel import open_channel
 
 __all__ = ["ServiceProcess", "started"]
 
-_ANNOUNCEMENT = "listening on "
+_ANNOUNCEMENTS = ("listening on ", "metrics at ")
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 
 
 class ServiceProcess:
-    """A service that runs in a process of its own and listens at ``address``."""
+    """A service that runs in a process of its own.
 
-    def __init__(self, name: str, address: str, process: Process, log: Path) -> None:
+    Attributes:
+        address: where it listens.
+        metrics: where its metrics are.
+    """
+
+    def __init__(self, name: str, address: str, metrics: str, process: Process, log: Path) -> None:
         self.address = address
+        self.metrics = metrics
         self._name = name
         self._process = process
         self._log = log
@@ -64,17 +70,18 @@ async def started(
     """Start a service on a free port of this machine; it is stopped, and gone, at the end.
 
     Args:
-        service: ``encoder``, ``decoder`` or ``analytics``.
+        service: ``encoder``, ``decoder``, ``analytics`` or ``console``.
         arguments: of the service.
         log: the file that gets its log.
 
     Raises:
         ProcessError: it ended before it listened, or took too long.
     """
-    command = (sys.executable, "-m", "ugicm_client.demo.service", service, "--port", "0")
+    command = (sys.executable, "-m", "ugicm_client.demo.service", service)
     with log.open("wb") as log_file:
         process = await asyncio.create_subprocess_exec(
             *command,
+            *("--port", "0", "--metrics-port", "0"),
             *arguments,
             stdin=PIPE,  # never written to: closing it ends the service
             stdout=PIPE,
@@ -85,23 +92,28 @@ async def started(
     try:
         try:
             async with asyncio.timeout(_START_SECONDS):
-                address = await _announced_address(process)
-        except TimeoutError:
-            address = None
-        if address is None:
-            raise _failure(service, process, log)
-        yield ServiceProcess(service, address, process, log)
+                addresses = [await _announced(process, what) for what in _ANNOUNCEMENTS]
+        except (TimeoutError, EOFError):
+            raise _failure(service, process, log) from None
+        address, metrics = addresses
+        yield ServiceProcess(service, address, metrics, process, log)
     finally:
         await _stop(process)
 
 
-async def _announced_address(process: Process) -> str | None:
+async def _announced(process: Process, what: str) -> str:
+    """Return the address that a line of the service's output begins with.
+
+    Raises:
+        EOFError: it ended before.
+    """
     assert process.stdout is not None  # it is a pipe
     async for line in process.stdout:
         text = line.decode(errors="replace").strip()
-        if text.startswith(_ANNOUNCEMENT):
-            return text.removeprefix(_ANNOUNCEMENT)
-    return None
+        if text.startswith(what):
+            return text.removeprefix(what)
+    await process.wait()
+    raise EOFError
 
 
 async def _stop(process: Process) -> None:

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import math
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 
 from ugicm.v1 import decoder_pb2, encoder_pb2
 from ugicm_client.annotation import Finding, findings_of
-from ugicm_client.camera import CameraClient, SentFrame
+from ugicm_client.camera import SentFrame
 from ugicm_client.demo.contact_sheet import Row, draw_contact_sheet, make_row
-from ugicm_client.demo.processes import ServiceProcess, started
-from ugicm_client.errors import PictureError, ProcessError, ServiceError, SourceError
+from ugicm_client.demo.system import Clients
+from ugicm_client.errors import (
+    PictureError,
+    ProcessError,
+    ServiceError,
+    ServiceRefused,
+    SourceError,
+)
 from ugicm_client.files import Existing, write_atomically
 from ugicm_client.operator import OperatorClient
 from ugicm_client.pictures import Pixels, picture_bytes, read_picture
-from ugicm_client.pipeline import PipelineClient
 from ugicm_codec.views import HUMAN, MACHINE
+from ugicm_servicekit.wire import FrameKey
 
 __all__ = ["Result", "run_demo"]
 
-T = TypeVar("T")
-
 _CAMERA = "demo"
 _MAX_ROWS = 20
+_SPOOL_SECONDS = 60.0
 # Below it, the embedded detectors are wrong about as often as right.
 _MINIMUM_SCORE = 0.75
 
@@ -60,36 +63,31 @@ class Result:
     analyze_seconds: float
 
 
-@dataclass(frozen=True)
-class _Clients:
-    camera: CameraClient
-    operator: OperatorClient
-    pipeline: PipelineClient
-
-
 async def run_demo(
     photos: Sequence[Path],
     out: Path,
+    clients: Clients,
     *,
     quality: int,
     advance: Callable[[], None],
     on_bad_photo: Callable[[PictureError | OSError], None],
 ) -> list[Result]:
-    """Stream the photos through services of their own, and write everything below ``out``.
+    """Stream the photos through a system, and write everything below ``out``.
 
     Args:
         photos: picture files.
-        out: gets ``streams/``, ``human/``, ``machine/``, ``logs/`` and ``contact-sheet.png``;
-            files of these names are replaced.
+        out: gets ``streams/``, ``human/``, ``machine/`` and ``contact-sheet.png``; files of these
+            names are replaced.
+        clients: of the system.
         quality: 0 to 100.
-        advance: called once when the services have started, and once for each photo.
+        advance: called once for each photo.
         on_bad_photo: told of each photo that cannot be read, which is then passed over.
 
     Raises:
         SourceError: no photo can be read.
         ClientError: a service fails.
     """
-    for folder in ("streams", "human", "machine", "logs"):
+    for folder in ("streams", "human", "machine"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     name_of = _names(photos)
     taken: list[tuple[str, Pixels]] = []
@@ -109,17 +107,15 @@ async def run_demo(
 
     results: list[Result] = []
     rows: list[Row] = []
-    async with _services(out / "logs") as clients:
-        advance()
-        sent_frames = clients.camera.stream(images(), camera=_CAMERA, quality=quality)
-        async with aclosing(sent_frames):
-            async for sent in sent_frames:
-                name, original = taken.pop()
-                result, row = await _follow(clients, sent, name, original, out)
-                results.append(result)
-                rows += [row] if len(rows) < _MAX_ROWS else []
-                advance()
-                free.release()
+    sent_frames = clients.camera.stream(images(), camera=_CAMERA, quality=quality)
+    async with aclosing(sent_frames):
+        async for sent in sent_frames:
+            name, original = taken.pop()
+            result, row = await _follow(clients, sent, name, original, out)
+            results.append(result)
+            rows += [row] if len(rows) < _MAX_ROWS else []
+            advance()
+            free.release()
     if not rows:
         raise SourceError("no photo can be read")
     sheet = draw_contact_sheet(
@@ -132,52 +128,17 @@ async def run_demo(
     return results
 
 
-@asynccontextmanager
-async def _services(logs: Path) -> AsyncIterator[_Clients]:
-    async with AsyncExitStack() as stack:
-        state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ugicm-demo-")))
-
-        async def start(service: str, *arguments: str) -> ServiceProcess:
-            log = logs / f"{service}.log"
-            return await stack.enter_async_context(started(service, arguments, log=log))
-
-        decoder = await start("decoder", "--store", str(state / "frames.sqlite"))
-        encoder, analytics = await _together(
-            start("encoder", "--upstream", decoder.address),
-            start(
-                "analytics",
-                *("--decoder", decoder.address, "--results", str(state / "results.sqlite")),
-            ),
-        )
-        await _together(*(each.until_serving() for each in (decoder, encoder, analytics)))
-        yield _Clients(
-            await stack.enter_async_context(CameraClient(encoder.address)),
-            await stack.enter_async_context(OperatorClient(decoder.address)),
-            await stack.enter_async_context(PipelineClient(analytics.address)),
-        )
-
-
-async def _together(*works: Coroutine[Any, Any, T]) -> list[T]:
-    """Return the results in order; the first error ends the others, cleanups included."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in works]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
 async def _follow(
-    clients: _Clients, sent: SentFrame, name: str, original: Pixels, out: Path
+    clients: Clients, sent: SentFrame, name: str, original: Pixels, out: Path
 ) -> tuple[Result, Row]:
     """Ask the decoder and analytics for one frame, and write its files."""
     coded = sent.outcome
     if isinstance(coded, ServiceError):
         raise coded
-    if coded.delivery != encoder_pb2.DELIVERY_STORED:
+    if coded.delivery not in (encoder_pb2.DELIVERY_STORED, encoder_pb2.DELIVERY_SPOOLED):
         delivery = encoder_pb2.Delivery.Name(coded.delivery)
         raise ProcessError(f"the encoder did not hand {name} on to the decoder: {delivery}")
-    stream = await clients.operator.stream(sent.key)
+    stream = await _stored(clients.operator, sent.key, name)
     decoded = await clients.operator.decode(sent.key, [HUMAN, MACHINE])
     analysis = await clients.pipeline.analyze(sent.key, view=MACHINE, minimum_score=_MINIMUM_SCORE)
 
@@ -205,6 +166,23 @@ async def _follow(
         analyze_seconds=sum(analyzer.seconds for analyzer in analysis.results),
     )
     return result, _row(result, original, human, machine, findings)
+
+
+async def _stored(operator: OperatorClient, key: FrameKey, name: str) -> bytes:
+    """Return a frame's stream, as soon as the spool has handed it on."""
+    try:
+        async with asyncio.timeout(_SPOOL_SECONDS):
+            while True:
+                try:
+                    return await operator.stream(key)
+                except ServiceRefused as refusal:
+                    if refusal.status != "NOT_FOUND":
+                        raise
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise ProcessError(
+            f"the decoder does not have {name} {_SPOOL_SECONDS:.0f} s after the encoder spooled it"
+        ) from None
 
 
 def _row(
