@@ -6,8 +6,8 @@
 
 RUNTIME := protos codec servicekit analyzers services/encoder services/decoder services/analytics services/console client
 DEVELOPMENT := torchvision_cpu training evaluation
-TOOLS := constriction dnspython httpx hypothesis import-linter kubernetes-validate mypy onnx playwright promql-parser pytest \
-	pytest-asyncio pytest-timeout pytest-xdist PyYAML ruff trustme types-grpcio \
+TOOLS := compose-spec constriction dnspython docker httpx hypothesis import-linter kubernetes-validate mypy onnx \
+	playwright promql-parser pytest pytest-asyncio pytest-timeout pytest-xdist PyYAML ruff trustme types-grpcio \
 	types-grpcio-health-checking types-grpcio-reflection types-protobuf
 
 manifests = constraints.txt $(1:%=%/pyproject.toml)

@@ -30,7 +30,7 @@ SUFFIXES = {
     "histogram": ("_bucket", "_sum", "_count"),
 }
 # Prometheus' own, and cert-manager's.
-FOREIGN = {"up", "certmanager_certificate_expiration_timestamp_seconds"}
+FOREIGN = {"up", "ALERTS", "certmanager_certificate_expiration_timestamp_seconds"}
 
 
 def series():
