@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,23 @@ async def found(store, after=None, limit=100, **query):
 
 async def sequences(store, **query):
     return [one.key.sequence for one in await found(store, **query)]
+
+
+async def put_areas(store, sequences, *, seconds_apart=0):
+    """Store results of 6 KB each, in the order of their sequences; some share a commit."""
+    area = pb.Segment(label="road", mask=pb.Mask(runs=range(1, 3000)))
+    result = pb.AnalyzerResult(analyzer="areas", version="1", segments=[area])
+    for some in batched(sequences, 50):
+        await asyncio.gather(
+            *(
+                store.put(analysis(result, sequence=one, seconds=seconds_apart * one))
+                for one in some
+            )
+        )
+
+
+def batched(items, size):
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def used_bytes(path):
@@ -248,22 +266,29 @@ async def test_a_clock_that_jumps_removes_nothing_and_closed_time_counts_once_it
 async def test_what_is_too_much_goes_in_the_order_of_storing(path):
     limits = ResultLimits(max_bytes=2**20)
     store = await SqliteResultStore.open(path, limits)
-    runs = pb.Mask(runs=range(1, 3000))
-    for sequence in range(400):
-        area = pb.Segment(label="road", mask=runs)
-        await store.put(
-            analysis(
-                pb.AnalyzerResult(analyzer="areas", version="1", segments=[area]),
-                sequence=sequence,
-                # Capture times run backwards: what came last stays all the same.
-                seconds=-sequence,
-            )
-        )
+    # Capture times run backwards: what came last stays all the same.
+    await put_areas(store, range(400), seconds_apart=-1)
     while used_bytes(path) > 2**20:
         await store.check_room()
     kept = sorted(await sequences(store, limit=1000))
     assert kept == list(range(kept[0], 400))
-    assert len(kept) > 50
+    # No more goes than is too much: each takes less than 8 KiB.
+    assert len(kept) * 8192 > 2**20
+    await store.close()
+
+
+async def test_what_was_missed_goes_in_the_order_of_storing_with_the_results(path):
+    store = await SqliteResultStore.open(path, ResultLimits(max_bytes=2**20))
+    gap = types.Gap(camera="gate", epoch=1, first_sequence=0, last_sequence=0)
+    await store.put_missed(Missed("areas", gap), progress=Progress("areas", b"1"))
+    await put_areas(store, range(200))
+    gap.first_sequence = gap.last_sequence = 1
+    await store.put_missed(Missed("areas", gap), progress=Progress("areas", b"2"))
+    await put_areas(store, range(200, 250))
+    while used_bytes(path) > 2**20:
+        await store.check_room()
+    (record,) = await store.missed([], after=0, limit=9)
+    assert record.missed.why == gap
     await store.close()
 
 

@@ -13,6 +13,9 @@ __all__ = ["AGED", "Retention"]
 # Some 20 ms at the most, which is what a commit may have to wait for it.
 _STEP_ROWS = 256
 
+# When the rows of each table were stored.
+_STORED = {"picture": "stored_ns", "missed": "recorded_ns"}
+
 # What goes, by its table; what refers to a removed picture goes with it.
 AGED = {
     table: Aged(
@@ -64,21 +67,52 @@ class Retention:
         with transaction(self._db, "IMMEDIATE"):
             if seconds is not None:
                 for table, ages in self._ages.items():
-                    self._remove_first(table, ages.newest_older_than(seconds))
-            if most is not None and self._used() > most:
-                for table in self._ages:
-                    self._remove_first(table, None)
+                    self._remove_old(table, ages.newest_older_than(seconds))
+            if most is not None:
+                self._remove_excess(most)
             for ages in self._ages.values():
                 ages.forget(limit=_STEP_ROWS)
         return self._db.total_changes > before
 
-    def _remove_first(self, table: str, last: int | None) -> None:
-        """Remove the rows that were stored first, up to the last of them if one is given."""
+    def _remove_old(self, table: str, last: int) -> None:
+        """Remove the rows that were stored first, up to the last of them."""
         self._db.execute(
             f"DELETE FROM {table} WHERE id IN "
-            f"(SELECT id FROM {table} ORDER BY id LIMIT {_STEP_ROWS}) AND id <= coalesce(?, id)",
+            f"(SELECT id FROM {table} ORDER BY id LIMIT {_STEP_ROWS}) AND id <= ?",
             (last,),
         )
+
+    def _remove_excess(self, most: int) -> None:
+        """Remove about as many rows as are too much, those that were stored first."""
+        excess = self._used() - most
+        if excess <= 0:
+            return
+        rows = excess * self._rows() // (most + excess) + 1
+        for table, ids in self._first(min(rows, _STEP_ROWS)).items():
+            self._db.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
+
+    def _rows(self) -> int:
+        """Return how many rows there are: they go from the front, so their numbers tell it."""
+        counts = (
+            # Each looked up by itself: asked for together, the whole table would be read.
+            f"SELECT coalesce((SELECT max(id) FROM {table}) - (SELECT min(id) FROM {table}) + 1, 0)"
+            for table in self._ages
+        )
+        return sum(int(self._db.execute(count).fetchone()[0]) for count in counts)
+
+    def _first(self, count: int) -> dict[str, list[tuple[int]]]:
+        """Return the numbers, by table, of so many rows that were stored first."""
+        tables = " UNION ALL ".join(
+            f"SELECT * FROM (SELECT '{table}' AS name, id, {stored} AS stored FROM {table} "
+            f"ORDER BY id LIMIT {count})"
+            for table, stored in _STORED.items()
+        )
+        first: dict[str, list[tuple[int]]] = {table: [] for table in _STORED}
+        for table, row in self._db.execute(
+            f"SELECT name, id FROM ({tables}) ORDER BY stored, id LIMIT {count}"
+        ):
+            first[table].append((row,))
+        return first
 
     def _used(self) -> int:
         pages, unused, page_bytes = (
