@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from ugicm.v1 import analytics_pb2 as pb
 from ugicm.v1 import types_pb2 as types
 from ugicm_analytics.results import SqliteResultStore
 from ugicm_analytics.settings import AnalyticsSettings, WatchMode, WatchStart
-from ugicm_analytics.subscription import wanted_from_settings
+from ugicm_analytics.subscription import Subscription, wanted_from_settings
 from ugicm_servicekit.errors import BadSettings
 
 
@@ -161,6 +162,27 @@ async def test_a_decoder_that_is_away_is_waited_for(watching, decoder, path):
         await listed(stub, 2)
         assert not any("interrupted" in one for one in server.readiness.problems)
     assert results_of_frames(path) == {("gate", 0, "brightness"): 1, ("gate", 1, "brightness"): 1}
+
+
+async def test_a_decoder_that_was_away_for_long_is_watched_again_within_a_second(
+    watching, decoder, monkeypatch
+):
+    waits = []
+
+    async def passed(self, seconds):
+        waits.append(seconds)
+        await asyncio.sleep(0)
+        return self._stopping.is_set()
+
+    monkeypatch.setattr(Subscription, "_stops_within", passed)
+    decoder.here.clear()
+    async with watching() as (stub, _):
+        while len(waits) < 20:
+            await stub.ListAnalyzers(pb.ListAnalyzersRequest())
+        decoder.here.set()
+        decoder.store(0)
+        await listed(stub, 1)
+    assert max(waits) <= 1.0
 
 
 async def test_a_mistake_of_ours_interrupts_a_watch_and_does_not_end_it(

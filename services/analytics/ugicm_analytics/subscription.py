@@ -40,6 +40,10 @@ __all__ = ["Subscription", "Wanted", "wanted_from_settings"]
 
 _log = logging.getLogger(__name__)
 
+# The longest wait for a decoder that is away. It costs one refused call; what came meanwhile is
+# late by as much, and an analyzer with little time to spare stays late for a long time.
+_MOST_SECONDS_AWAY = 1.0
+
 _MODES: Mapping[WatchMode, types_pb2.WatchMode.ValueType] = {
     WatchMode.EVERY: types_pb2.WATCH_MODE_EVERY,
     WatchMode.NEWEST: types_pb2.WATCH_MODE_NEWEST,
@@ -157,7 +161,7 @@ class Subscription:
         self._store = store
         self._readiness = readiness
         self._stopping = stopping
-        self._backoff = Backoff()
+        self._backoff = Backoff(most_seconds=_MOST_SECONDS_AWAY)
         self._problem = ""
         self._cursor_is_foreign = False
 
