@@ -181,14 +181,18 @@ class Updated(_Codec, frozen=True, kw_only=True, tag="updated"):
         model: a bundled model's name, or a model file.
         teacher: as ``ugicm-train run`` takes it.
         delta: levels of 255 by which a value may change at most.
-        steps: of the update.
+        step_levels: levels of 255 by which one step changes every value; the paper gives none.
+            The same for all deltas: steps that grow with delta overshoot, and a larger delta would
+            then teach less.
+        steps: of the update; by default as many as reach the paper's largest delta, 8.
     """
 
     model: str
     qualities: Qualities
     teacher: str
     delta: Annotated[int, msgspec.Meta(ge=1, le=255)]
-    steps: Positive = 10
+    step_levels: Annotated[float, msgspec.Meta(gt=0.0, le=255.0)] = 0.25
+    steps: Positive = 32
 
 
 class PillowFormat(_Codec, frozen=True, kw_only=True, tag="pillow"):

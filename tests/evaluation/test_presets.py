@@ -1,38 +1,23 @@
-"""The paper's tables as configurations, and a study of the teacher on a small picture."""
+"""The paper's tables as configurations of runs."""
 
 import sys
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+import torchvision_cpu
+from tests.codec.conftest import TINY
 from tests.pictures import scene
 from ugicm_evaluation import cli
-from ugicm_evaluation.codecs.updated import update
 from ugicm_evaluation.config import Updated
 from ugicm_evaluation.errors import MissingMaterial
 from ugicm_evaluation.presets.benchmark import Setting
 from ugicm_evaluation.presets.presets import PRESETS, Material, make_config
-from ugicm_evaluation.presets.results import small_results
-from ugicm_evaluation.runs.curves import PointsOfCodec
-from ugicm_evaluation.runs.equal_bytes import at_rate
-from ugicm_evaluation.runs.results import Figure, Point
-from ugicm_training.teachers.protocol import Interpolation
+from ugicm_evaluation.runs.results import read_run
 
 EVERY = [(name, setting) for name in PRESETS for setting in Setting]
-
-
-class Teacher:
-    """Sees the means of a picture's patches."""
-
-    description = "means"
-    side = 8
-    mean_colour = (0.5, 0.5, 0.5)
-    interpolation = Interpolation.BILINEAR
-
-    def embed(self, pictures):
-        return torch.flatten(pictures, 1) - 0.5
 
 
 def material(folder, setting, **more):
@@ -72,51 +57,21 @@ def test_the_papers_numbers_of_pictures_are_the_presets(tmp_path):
     found = material(tmp_path, Setting.PAPER)
     most = {name: make_config(name, found).datasets[0].most for name in PRESETS}
     assert most["classification"] == 25_000
-    assert most["detection"] == 2150
+    assert most["detection"] == most["views"] == most["clip-scales"] == 2150
+    assert most["instance-segmentation"] is most["perception"] is None  # val2017, Kodak's 24
+    assert most["toy-study"] == 3000
+
+
+def test_human_and_machine_view_are_compared_in_mean_average_precision_and_pixels(tmp_path):
+    found = make_config("views", material(tmp_path, Setting.PAPER))
+    objects, pixels = found.datasets
+    assert objects.judges == ("YOLOv3",)
+    assert pixels.metrics == ("psnr", "ssim", "lpips")
 
 
 def test_the_toy_study_updates_by_three_deltas(tmp_path):
     found = make_config("toy-study", material(tmp_path, Setting.PAPER))
     assert [one.delta for one in found.codecs if isinstance(one, Updated)] == [1, 2, 8]
-
-
-def cosine(one, other):
-    first, second = (np.asarray(each, np.float64).ravel() - 127.5 for each in (one, other))
-    return first @ second / np.linalg.norm(first) / np.linalg.norm(second)
-
-
-@pytest.mark.parametrize("delta", [1, 2, 8])
-def test_an_update_moves_towards_the_original_and_no_further_than_delta(delta):
-    original = scene(8, 8)
-    decoded = np.clip(original.astype(int) + scene(8, 8, 5) // 8 - 16, 0, 255).astype(np.uint8)
-    updated = update(decoded, original, Teacher(), delta=delta, steps=10)
-    moved = np.abs(updated.astype(int) - decoded)
-    assert moved.max() == delta
-    assert cosine(updated, original) > cosine(decoded, original)
-
-
-def test_the_results_use_what_the_report_keeps(tmp_path):
-    config = small_results("default", tmp_path, "stand-in:t", every=2)
-    (model,) = [one for one in config.codecs if one.name == "UG-ICM"]
-    views = {quality: model.views_at(quality) for quality in model.qualities}
-    assert views[15] == views[50] == (0.0, 0.25, 0.5, 0.75, 1.0)
-    assert views[0] == views[30] == views[75] == (0.0, 1.0)
-
-
-def point(rate, value):
-    figure = Figure(value=value, low=value, high=value, pictures=1)
-    return Point(
-        dataset="set", codec="c", quality=1, view=0, bits_per_pixel=rate, figures={"psnr": figure}
-    )
-
-
-def test_curves_are_read_between_their_points_and_not_beyond():
-    curve = PointsOfCodec("c", [point(0.25, 30.0), point(1.0, 34.0)])
-    assert at_rate(curve, "psnr", 0.5) == pytest.approx(32.0)
-    assert at_rate(curve, "psnr", 1.0) == 34.0
-    assert at_rate(curve, "psnr", 0.24) is None
-    assert at_rate(curve, "psnr", 1.01) is None
-    assert at_rate(curve, "ssim", 0.5) is None
 
 
 def command(monkeypatch, *words):
@@ -147,3 +102,30 @@ def test_a_preset_without_its_data_is_one_clear_line(tmp_path, monkeypatch, caps
     error = capsys.readouterr().err
     assert error.startswith("ugicm-evaluate: detection lacks 3 of 3: ")
     assert error.count("\n") == 1
+
+
+def test_a_preset_runs_on_a_part_of_a_small_folder(tmp_path, monkeypatch):
+    torchvision_cpu.ensure()
+    from torchvision.models import squeezenet1_1
+
+    for folder in ("photos", "weights"):
+        (tmp_path / folder).mkdir()
+    for seed in range(3):
+        Image.fromarray(scene(64, 72, seed)).save(tmp_path / "photos" / f"{seed}.png")
+    torch.manual_seed(0)
+    save_file(squeezenet1_1().state_dict(), tmp_path / "weights" / "squeezenet1_1.safetensors")
+    output = tmp_path / "perception.json"
+    words = ["preset", "perception", "--setting", "small", "--data", tmp_path, "--subset", 2]
+    words += ["--backbone", TINY, "-o", output, "--cache", tmp_path / "cache", "--processes", 1]
+    assert command(monkeypatch, *words) == 0
+    found = read_run(output)
+    assert {one.picture for one in found.pictures} == {"0.png", "1.png"}
+    assert {(one.codec, one.view) for one in found.points} == {
+        ("backbone", 0.0),
+        ("UG-ICM", 0.0),
+        ("UG-ICM", 1.0),
+    }
+    for point in found.points:
+        assert all(figure.value is not None for figure in point.figures.values())
+        assert set(point.figures) == {"psnr", "ssim", "lpips"}
+    assert str(tmp_path) not in output.read_text()

@@ -32,7 +32,11 @@ def open_codec(config: CodecConfig) -> AnyCodec:
             return ModelCodec(config.model)
         case Updated():
             return UpdatedCodec(
-                config.model, config.teacher, delta=config.delta, steps=config.steps
+                config.model,
+                config.teacher,
+                delta=config.delta,
+                step_levels=config.step_levels,
+                steps=config.steps,
             )
         case PillowFormat():
             return available(_FORMATS[config.format])

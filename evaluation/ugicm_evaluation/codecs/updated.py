@@ -27,14 +27,10 @@ _LEVELS = 255.0
 class UpdatedCodec(ModelCodec):
     """A model whose decoded pictures are updated; its streams are the model's own."""
 
-    def __init__(self, model: str, teacher: str, *, delta: int, steps: int) -> None:
-        """Open both.
-
-        Args:
-            model: a bundled model, or a model file.
-            teacher: as ``ugicm-train run`` takes it.
-            delta: levels of 255 by which a value may change at most.
-            steps: of the update.
+    def __init__(
+        self, model: str, teacher: str, *, delta: int, step_levels: float, steps: int
+    ) -> None:
+        """Open both; the arguments are those of ``config.Updated``.
 
         Raises:
             ModelError: the model is unknown or damaged.
@@ -42,28 +38,42 @@ class UpdatedCodec(ModelCodec):
         """
         super().__init__(model)
         self._teacher = open_teacher(teacher, torch.device("cpu"))
-        self._delta, self._steps = delta, steps
-        self.identity += f" updated by {delta} in {steps} steps under {teacher_hash(teacher)}"
+        self._delta, self._step_levels, self._steps = delta, step_levels, steps
+        self.identity += (
+            f" updated by {delta} in {steps} steps of {step_levels} under {teacher_hash(teacher)}"
+        )
 
     def refine(self, pictures: Sequence[Picture], original: Picture) -> list[Picture]:
         return [
-            update(one, original, self._teacher, delta=self._delta, steps=self._steps)
+            update(
+                one,
+                original,
+                self._teacher,
+                delta=self._delta,
+                step_levels=self._step_levels,
+                steps=self._steps,
+            )
             for one in pictures
         ]
 
 
 def update(
-    picture: Picture, original: Picture, teacher: Teacher, *, delta: int, steps: int
+    picture: Picture,
+    original: Picture,
+    teacher: Teacher,
+    *,
+    delta: int,
+    step_levels: float,
+    steps: int,
 ) -> Picture:
     """Move a picture to where the teacher sees more of the original in it (Eq. 3).
-
-    The paper does not give the size of a step: here they are a quarter of ``delta`` levels each.
 
     Args:
         picture: decoded.
         original: of the same size.
         teacher: whose cosine with the original is to rise.
         delta: levels of 255 by which a value may change at most.
+        step_levels: levels of 255 by which each step changes every value.
         steps: how often.
 
     Returns:
@@ -78,7 +88,7 @@ def update(
         distance = 1.0 - functional.cosine_similarity(found, goal.detach()).sum()
         (gradient,) = torch.autograd.grad(distance, moved)
         with torch.no_grad():
-            stepped = moved - bound / 4 * gradient.sign()
+            stepped = moved - step_levels / _LEVELS * gradient.sign()
             moved = (start + (stepped - start).clamp(-bound, bound)).clamp(0.0, 1.0)
     updated: Picture = (moved[0] * _LEVELS).round().byte().permute(1, 2, 0).numpy()
     return np.ascontiguousarray(updated)

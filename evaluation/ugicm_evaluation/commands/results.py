@@ -11,9 +11,9 @@ from ugicm_evaluation.commands.options import CACHE, PROCESSES
 from ugicm_evaluation.commands.run import finish
 from ugicm_evaluation.drawing import png, svg
 from ugicm_evaluation.judges.clip_space import weights_file
-from ugicm_evaluation.presets.results import MODEL, SWEPT, small_results
+from ugicm_evaluation.presets.page import page
+from ugicm_evaluation.presets.results import TOY, small_results
 from ugicm_evaluation.runs.make import make_run
-from ugicm_evaluation.runs.page import page
 from ugicm_evaluation.runs.plots import plots
 from ugicm_evaluation.runs.tables import csv_tables, markdown_tables
 from ugicm_training.files import write_file
@@ -76,12 +76,14 @@ def results(
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, figure in plots([found]).items():
+        if name.startswith(TOY):  # one rate: a table says more
+            continue
         for suffix, write in ((".png", png), (".svg", svg)):
             write_file(folder / f"{name}{suffix}", write(figure))
         drawn.append(f"{name}.png")
     write_file(folder / "tables.md", markdown_tables([found]).encode())
     write_file(folder / "tables.csv", csv_tables([found]).encode())
-    text = page(found, drawn, "results/tables.md", model=MODEL, rated=SWEPT)
+    text = page(found, drawn, "results/tables.md")
     write_file(output / "results.md", text.encode())
     finish(found, run_file)
 

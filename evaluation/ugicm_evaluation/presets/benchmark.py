@@ -22,13 +22,15 @@ class Setting(Enum):
 
 
 class Goal(Enum):
-    """What pictures are decoded for."""
+    """What pictures are decoded for; the toy study has pictures of its own."""
 
     CLASSIFICATION = "classification"
     DETECTION = "detection"
     INSTANCES = "instance-segmentation"
     SEMANTICS = "semantic-segmentation"
     PERCEPTION = "perception"
+    TOY_DETECTION = "toy-detection"
+    TOY_SEMANTICS = "toy-semantic-segmentation"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,15 @@ from ugicm_evaluation.config import (
     VocSegmentation,
 )
 from ugicm_evaluation.presets.benchmark import Benchmark, Goal, Need, Setting
+from ugicm_evaluation.report.judges import (
+    DEEPLAB,
+    SQUEEZENET,
+    YOLOX,
+    Kind,
+    small_judge,
+    weights_of,
+)
+from ugicm_evaluation.report.plan import LONGEST_SIDE
 
 __all__ = ["BENCHMARKS"]
 
@@ -25,11 +34,9 @@ _ULTRALYTICS = "https://github.com/ultralytics/assets/releases"
 _SAFETENSORS = "torchvision's squeezenet1_1, its tensors saved as safetensors"
 _COCO = "https://cocodataset.org/#download"
 _VOC = "http://host.robots.ox.ac.uk/pascal/VOC"
+_YOLOX_SOURCE = "https://github.com/Megvii-BaseDetection/YOLOX/releases"
+_DEEPLAB_SOURCE = "https://github.com/google-coral/test_data"
 _MEASURED = "what `ugicm-evaluate report` reads: see docs/evaluation.md"
-
-# Larger pictures are reduced first, as in `ugicm-evaluate report`.
-_LONGEST_SIDE = 640
-_SMALL_LEAST_SCORE = 0.01
 
 
 def _data(what: str, path: str, source: str) -> Callable[[Path], Need]:
@@ -45,40 +52,48 @@ def _all(*needs: Callable[[Path], Need]) -> Callable[[Path], tuple[Need, ...]]:
 
 
 def _judge(
-    name: str,
-    kind: str,
-    file: str,
-    *,
-    least_score: float = 0.001,
-    shapes: Literal["boxes", "masks"] = "boxes",
+    name: str, kind: str, file: str, *, shapes: Literal["boxes", "masks"] = "boxes"
 ) -> Callable[[Path], tuple[Analyzer, ...]]:
     def judges(data: Path) -> tuple[Analyzer, ...]:
         analyzer = f"{kind}:{data / 'weights' / file}"
-        return (Analyzer(name=name, analyzer=analyzer, least_score=least_score, shapes=shapes),)
+        return (Analyzer(name=name, analyzer=analyzer, shapes=shapes),)
 
     return judges
 
 
-_RESNET, _YOLO = "resnet101-63fe2227.pth", "yolov3u.pt"
-_MASK_RCNN, _DEEPLAB = (
-    "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
-    "deeplabv3_resnet101_coco-586e9e4e.pth",
-)
-_ALEXNET, _SQUEEZENET = "alexnet-owt-7be5be79.pth", "squeezenet1_1.safetensors"
-_YOLOX, _SMALL_DEEPLAB = "yolox_nano.onnx", "deeplabv3_mnv2_pascal_quant.tflite"
+_RESNET, _YOLO, _ALEXNET = "resnet101-63fe2227.pth", "yolov3u.pt", "alexnet-owt-7be5be79.pth"
+_MASK_RCNN = "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
+_DEEPLAB = "deeplabv3_resnet101_coco-586e9e4e.pth"
 
 _need_mask_rcnn = _weights("Mask R-CNN, trained on COCO", _MASK_RCNN, _TORCHVISION + _MASK_RCNN)
 _mask_rcnn = _judge("Mask R-CNN", "torchvision:maskrcnn_resnet50_fpn", _MASK_RCNN, shapes="masks")
-_need_small_coco = _data("pictures with COCO's annotations", "coco/instances.json", _MEASURED)
 
 
-def _small_coco(goal: Goal, judge: str) -> Callable[[Path], Coco]:
-    return lambda data: Coco(
-        name=goal.value,
-        images=data / "coco" / "images",
-        annotations=data / "coco" / "instances.json",
-        judges=(judge,),
-        longest_side=_LONGEST_SIDE,
+def _voc_boxes(goal: Goal, most: int) -> Benchmark:
+    return Benchmark(
+        f"{most:,} pictures of PASCAL VOC's test set, YOLOv3 (v3u, trained on COCO), mAP@50",
+        _all(
+            _data("PASCAL VOC 2007 with its test set", "VOC2007", f"{_VOC}/voc2007"),
+            _weights("YOLOv3u, trained on COCO", _YOLO, _ULTRALYTICS),
+        ),
+        lambda data: VocDetection(
+            name=goal.value, folder=data / "VOC2007", split="test", most=most, judges=("YOLOv3",)
+        ),
+        _judge("YOLOv3", "ultralytics", _YOLO),
+    )
+
+
+def _voc_label_maps(goal: Goal, pictures: str, split: str) -> Benchmark:
+    return Benchmark(
+        f"PASCAL VOC 2012's {pictures} pictures, DeepLabv3 (the paper: v3+), mIoU",
+        _all(
+            _data("PASCAL VOC 2012", "VOC2012", f"{_VOC}/voc2012"),
+            _weights("DeepLabv3, with VOC's labels", _DEEPLAB, _TORCHVISION + _DEEPLAB),
+        ),
+        lambda data: VocSegmentation(
+            name=goal.value, folder=data / "VOC2012", split=split, judges=("DeepLabv3",)
+        ),
+        _judge("DeepLabv3", "torchvision:deeplabv3_resnet101", _DEEPLAB),
     )
 
 
@@ -99,18 +114,7 @@ _PAPER: Mapping[Goal, Benchmark] = {
         ),
         _judge("ResNet101", "torchvision:resnet101", _RESNET),
     ),
-    Goal.DETECTION: Benchmark(
-        "2,150 pictures of PASCAL VOC's test set, YOLOv3 (v3u, trained on COCO), mAP@50",
-        _all(
-            _data("PASCAL VOC 2007 with its test set", "VOC2007", f"{_VOC}/voc2007"),
-            _weights("YOLOv3u, trained on COCO", _YOLO, _ULTRALYTICS),
-        ),
-        lambda data: VocDetection(
-            name=Goal.DETECTION.value, folder=data / "VOC2007", split="test", most=2150,
-            judges=("YOLOv3",),
-        ),
-        _judge("YOLOv3", "ultralytics", _YOLO),
-    ),
+    Goal.DETECTION: _voc_boxes(Goal.DETECTION, 2150),
     Goal.INSTANCES: Benchmark(
         "COCO's val2017, Mask R-CNN, mask mAP@[.5:.95]",
         _all(
@@ -125,17 +129,7 @@ _PAPER: Mapping[Goal, Benchmark] = {
         ),
         _mask_rcnn,
     ),
-    Goal.SEMANTICS: Benchmark(
-        "PASCAL VOC 2012's 1,449 validation pictures, DeepLabv3 (the paper: v3+), mIoU",
-        _all(
-            _data("PASCAL VOC 2012", "VOC2012", f"{_VOC}/voc2012"),
-            _weights("DeepLabv3, with VOC's labels", _DEEPLAB, _TORCHVISION + _DEEPLAB),
-        ),
-        lambda data: VocSegmentation(
-            name=Goal.SEMANTICS.value, folder=data / "VOC2012", judges=("DeepLabv3",)
-        ),
-        _judge("DeepLabv3", "torchvision:deeplabv3_resnet101", _DEEPLAB),
-    ),
+    Goal.SEMANTICS: _voc_label_maps(Goal.SEMANTICS, "1,449 validation", "val"),
     Goal.PERCEPTION: Benchmark(
         "Kodak's 24 pictures, PSNR, SSIM and LPIPS (AlexNet)",
         _all(
@@ -147,57 +141,79 @@ _PAPER: Mapping[Goal, Benchmark] = {
         ),
         lpips=lambda data: Lpips(weights=data / "weights" / _ALEXNET),
     ),
+    Goal.TOY_DETECTION: _voc_boxes(Goal.TOY_DETECTION, 3000),
+    Goal.TOY_SEMANTICS: _voc_label_maps(
+        Goal.TOY_SEMANTICS, "2,913 labelled (the paper: 3,000)", "trainval"
+    ),
 }  # fmt: skip
+
+_need_small_coco = _data("pictures with COCO's annotations", "coco/instances.json", _MEASURED)
+_need_squeezenet = _weights("SqueezeNet 1.1", SQUEEZENET[2], _SAFETENSORS)
+
+
+def _small_coco(goal: Goal, judge: str) -> Callable[[Path], Coco]:
+    return lambda data: Coco(
+        name=goal.value,
+        images=data / "coco" / "images",
+        annotations=data / "coco" / "instances.json",
+        judges=(judge,),
+        longest_side=LONGEST_SIDE,
+    )
+
+
+def _small(kind: Kind) -> Callable[[Path], tuple[Analyzer, ...]]:
+    return lambda data: (small_judge(data, kind),)
+
+
+def _small_boxes(goal: Goal) -> Benchmark:
+    return Benchmark(
+        "pictures with COCO's annotations, YOLOX-Nano, mAP@50",
+        _all(_need_small_coco, _weights("YOLOX-Nano", YOLOX[2], _YOLOX_SOURCE)),
+        _small_coco(goal, YOLOX[0]),
+        _small(YOLOX),
+    )
+
+
+def _small_label_maps(goal: Goal) -> Benchmark:
+    return Benchmark(
+        "pictures with COCO's annotations, DeepLabv3 on MobileNetV2, agreement mIoU",
+        _all(_need_small_coco, _weights("DeepLabv3 on MobileNetV2", DEEPLAB[2], _DEEPLAB_SOURCE)),
+        _small_coco(goal, DEEPLAB[0]),
+        _small(DEEPLAB),
+    )
+
 
 _SMALL: Mapping[Goal, Benchmark] = {
     Goal.CLASSIFICATION: Benchmark(
         "labelled pictures, SqueezeNet, top-1",
         _all(
             _data("pictures with ImageNet's classes", "imagenet/labels.json", _MEASURED),
-            _weights("SqueezeNet 1.1", _SQUEEZENET, _SAFETENSORS),
+            _need_squeezenet,
         ),
         lambda data: Labelled(
             name=Goal.CLASSIFICATION.value, folder=data / "imagenet",
-            judges=("SqueezeNet",), longest_side=_LONGEST_SIDE,
+            judges=(SQUEEZENET[0],), longest_side=LONGEST_SIDE,
         ),
-        _judge("SqueezeNet", "torchvision:squeezenet1_1", _SQUEEZENET),
+        _small(SQUEEZENET),
     ),
-    Goal.DETECTION: Benchmark(
-        "pictures with COCO's annotations, YOLOX-Nano, mAP@50",
-        _all(
-            _need_small_coco,
-            _weights("YOLOX-Nano", _YOLOX, "https://github.com/Megvii-BaseDetection/YOLOX/releases"),
-        ),
-        _small_coco(Goal.DETECTION, "YOLOX-Nano"),
-        _judge("YOLOX-Nano", "onnx", _YOLOX, least_score=_SMALL_LEAST_SCORE),
-    ),
+    Goal.DETECTION: _small_boxes(Goal.DETECTION),
     Goal.INSTANCES: Benchmark(
         "pictures with COCO's annotations, Mask R-CNN, mask mAP@[.5:.95]",
         _all(_need_small_coco, _need_mask_rcnn),
         _small_coco(Goal.INSTANCES, "Mask R-CNN"),
         _mask_rcnn,
     ),
-    Goal.SEMANTICS: Benchmark(
-        "pictures with COCO's annotations, DeepLabv3 on MobileNetV2, agreement mIoU",
-        _all(
-            _need_small_coco,
-            _weights("DeepLabv3 on MobileNetV2", _SMALL_DEEPLAB,
-                     "https://github.com/google-coral/test_data"),
-        ),
-        _small_coco(Goal.SEMANTICS, "DeepLabv3"),
-        _judge("DeepLabv3", "tflite", _SMALL_DEEPLAB),
-    ),
+    Goal.SEMANTICS: _small_label_maps(Goal.SEMANTICS),
     Goal.PERCEPTION: Benchmark(
         "lossless pictures, PSNR, SSIM and LPIPS (SqueezeNet)",
-        _all(
-            _data("lossless pictures", "photos", _MEASURED),
-            _weights("SqueezeNet 1.1", _SQUEEZENET, _SAFETENSORS),
-        ),
+        _all(_data("lossless pictures", "photos", _MEASURED), _need_squeezenet),
         lambda data: Pictures(
             name=Goal.PERCEPTION.value, folder=data / "photos", metrics=("psnr", "ssim", "lpips")
         ),
-        lpips=lambda data: Lpips(backbone="squeeze", weights=data / "weights" / _SQUEEZENET),
+        lpips=lambda data: Lpips(backbone="squeeze", weights=weights_of(data, SQUEEZENET)),
     ),
+    Goal.TOY_DETECTION: _small_boxes(Goal.TOY_DETECTION),
+    Goal.TOY_SEMANTICS: _small_label_maps(Goal.TOY_SEMANTICS),
 }  # fmt: skip
 
 BENCHMARKS: Mapping[Setting, Mapping[Goal, Benchmark]] = {

@@ -15,7 +15,7 @@ from ugicm_evaluation.judges.clip_space import weights_file
 from ugicm_evaluation.presets.benchmark import Benchmark, Goal, Need, Setting
 from ugicm_evaluation.presets.benchmarks import BENCHMARKS
 
-__all__ = ["PRESETS", "Material", "Preset", "check", "make_config"]
+__all__ = ["PRESETS", "Material", "Preset", "check", "make_config", "updated_under"]
 
 # Four rates, as in the paper.
 _QUALITIES = (0, 25, 50, 75)
@@ -24,6 +24,14 @@ _VIEWS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 # The toy study's (Eq. 3).
 _DELTAS = (1, 2, 8)
+
+_TABLES = (
+    Goal.CLASSIFICATION,
+    Goal.DETECTION,
+    Goal.INSTANCES,
+    Goal.SEMANTICS,
+    Goal.PERCEPTION,
+)
 
 
 @dataclass(frozen=True)
@@ -153,17 +161,27 @@ def _clip_scales(material: Material) -> tuple[CodecConfig, ...]:
 def _toy_study(material: Material) -> tuple[CodecConfig, ...]:
     """Compare the backbone with itself, updated under CLIP (Eq. 3)."""
     backbone = _backbone(material)
-    updated = tuple(
+    return (backbone, *updated_under(material.teacher, backbone))
+
+
+def updated_under(teacher: str, model: Model) -> tuple[Updated, ...]:
+    """Return the toy study's updates of a model's human view, one for each of the paper's deltas.
+
+    Args:
+        teacher: as ``ugicm-train run`` takes it.
+        model: whose streams are decoded, and where.
+    """
+    return tuple(
         Updated(
             name=f"updated, delta {delta}",
-            model=backbone.model,
-            qualities=backbone.qualities,
-            teacher=material.teacher,
+            model=model.model,
+            qualities=model.qualities,
+            teacher=teacher,
             delta=delta,
+            datasets=model.datasets,
         )
         for delta in _DELTAS
     )
-    return (backbone, *updated)
 
 
 def _backbone_file(material: Material) -> tuple[Need, ...]:
@@ -189,11 +207,11 @@ _table = partial(Preset, codecs=_with_and_without, files=_backbone_file)
 PRESETS: Mapping[str, Preset] = {
     **{
         goal.value: _table(f"{goal.value}: backbone with and without UG-ICM (Fig. 5, 6)", (goal,))
-        for goal in Goal
+        for goal in _TABLES
     },
     "views": Preset(
         "human against machine view, and between (Fig. 9)",
-        (Goal.DETECTION,),
+        (Goal.DETECTION, Goal.PERCEPTION),
         _along_the_view,
         _backbone_file,
     ),
@@ -204,8 +222,8 @@ PRESETS: Mapping[str, Preset] = {
         _single_scale_file,
     ),
     "toy-study": Preset(
-        "decoded pictures updated under CLIP (Eq. 3)",
-        (Goal.DETECTION, Goal.SEMANTICS),
+        "decoded pictures updated under CLIP (Eq. 3, Fig. 3)",
+        (Goal.TOY_DETECTION, Goal.TOY_SEMANTICS),
         _toy_study,
         _toy_files,
     ),

@@ -15,30 +15,43 @@ from ugicm_evaluation.config import (
     PillowFormat,
     RunConfig,
     Sweep,
-    Updated,
 )
-from ugicm_evaluation.report.judges import CLASSIFIERS, OBJECT_JUDGES, small_judge, weights_of
+from ugicm_evaluation.presets.presets import updated_under
+from ugicm_evaluation.report.judges import (
+    CLASSIFIERS,
+    OBJECT_JUDGES,
+    SQUEEZENET,
+    small_judge,
+    weights_of,
+)
 from ugicm_evaluation.report.plan import LONGEST_SIDE, VIEWS
 
-__all__ = ["MODEL", "SWEPT", "small_results"]
+__all__ = [
+    "LABELLED",
+    "MODEL",
+    "OBJECTS",
+    "PHOTOS",
+    "SWEPT",
+    "TOY",
+    "small_results",
+]
 
-# Those of `ugicm-evaluate report`, so that one cache serves both.
-MODEL = "UG-ICM"
+# The model's name, and that of the toy study's baseline.
+MODEL, UNCHANGED = "UG-ICM", "human view"
+
+PHOTOS, LABELLED, OBJECTS, TOY = "photos", "imagenet", "coco", "toy-study"
+_CODED = (PHOTOS, LABELLED, OBJECTS)
+
 _QUALITIES = (0, 15, 30, 50, 75)
 SWEPT = (15, 50)
-
-_TOY = "toy-study"
 _TOY_QUALITY = 15
-_DELTAS = (1, 2, 8)
-
-_CODED = ("photos", "imagenet", "coco")
 
 # Qualities at which files are about as small as the model's streams.
 _FORMATS = (
-    PillowFormat(name="JPEG", format="jpeg", qualities=(5, 10, 20, 40, 70), datasets=_CODED),
-    PillowFormat(name="WebP", format="webp", qualities=(0, 10, 30, 60, 85), datasets=_CODED),
-    PillowFormat(name="AVIF", format="avif", qualities=(15, 30, 45, 60, 75), datasets=_CODED),
-    PillowFormat(name="JPEG XL", format="jpeg-xl", qualities=(5, 20, 40, 65, 85), datasets=_CODED),
+    PillowFormat(name="JPEG", format="jpeg", qualities=(5, 10, 20, 40), datasets=_CODED),
+    PillowFormat(name="WebP", format="webp", qualities=(0, 10, 30, 60), datasets=_CODED),
+    PillowFormat(name="AVIF", format="avif", qualities=(15, 30, 45, 60), datasets=_CODED),
+    PillowFormat(name="JPEG XL", format="jpeg-xl", qualities=(5, 20, 40, 65), datasets=_CODED),
 )
 
 
@@ -52,6 +65,7 @@ def small_results(model: str, data: Path, teacher: str, *, every: int) -> RunCon
         every: judges look at each so-manieth picture alone, and the toy study at a third of them.
     """
     folder = data / "coco"
+    unchanged = Model(name=UNCHANGED, model=model, qualities=(_TOY_QUALITY,), datasets=(TOY,))
     codecs: tuple[CodecConfig, ...] = (
         Model(
             name=MODEL,
@@ -62,18 +76,8 @@ def small_results(model: str, data: Path, teacher: str, *, every: int) -> RunCon
             datasets=_CODED,
         ),
         *_FORMATS,
-        Model(name="human view", model=model, qualities=(_TOY_QUALITY,), datasets=(_TOY,)),
-        *(
-            Updated(
-                name=f"updated, delta {delta}",
-                model=model,
-                qualities=(_TOY_QUALITY,),
-                teacher=teacher,
-                delta=delta,
-                datasets=(_TOY,),
-            )
-            for delta in _DELTAS
-        ),
+        unchanged,
+        *updated_under(teacher, unchanged),
     )
     eyes = tuple(kind[0] for kind in OBJECT_JUDGES)
 
@@ -91,24 +95,24 @@ def small_results(model: str, data: Path, teacher: str, *, every: int) -> RunCon
         name="results",
         datasets=(
             Pictures(
-                name="photos",
+                name=PHOTOS,
                 folder=data / "photos",
-                metrics=("psnr", "ssim", "ms-ssim", "lpips"),
+                metrics=("psnr", "ssim", "lpips"),  # the paper's
             ),
             Labelled(
-                name="imagenet",
+                name=LABELLED,
                 folder=data / "imagenet",
                 every=every,
                 longest_side=LONGEST_SIDE,
                 judges=(*(kind[0] for kind in CLASSIFIERS), "clip_space"),
             ),
-            objects("coco", every),
-            objects(_TOY, 3 * every),
+            objects(OBJECTS, every),
+            objects(TOY, 3 * every),
         ),
         codecs=codecs,
         judges=(
             *(small_judge(data, kind) for kind in (*CLASSIFIERS, *OBJECT_JUDGES)),
             Clip(name="clip_space", teacher=teacher),
         ),
-        lpips=Lpips(backbone="squeeze", weights=weights_of(data, CLASSIFIERS[0])),
+        lpips=Lpips(backbone="squeeze", weights=weights_of(data, SQUEEZENET)),
     )

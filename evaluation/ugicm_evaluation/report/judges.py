@@ -7,19 +7,26 @@ from pathlib import Path
 
 from ugicm_evaluation.config import Analyzer
 
-__all__ = ["CLASSIFIERS", "OBJECT_JUDGES", "Kind", "small_judge", "weights_of"]
+__all__ = [
+    "CLASSIFIERS",
+    "DEEPLAB",
+    "OBJECT_JUDGES",
+    "SQUEEZENET",
+    "YOLOX",
+    "Kind",
+    "small_judge",
+    "weights_of",
+]
 
 # Name, adapter and file of the weights.
 Kind = tuple[str, str, str]
 
-CLASSIFIERS: Sequence[Kind] = (
-    ("squeezenet1_1", "torchvision:squeezenet1_1", "squeezenet1_1.safetensors"),
-)
-OBJECT_JUDGES: Sequence[Kind] = (
-    ("yolox_nano", "onnx", "yolox_nano.onnx"),
-    ("fastestdet", "onnx", "FastestDet.onnx"),
-    ("deeplabv3", "tflite", "deeplabv3_mnv2_pascal_quant.tflite"),
-)
+SQUEEZENET: Kind = ("squeezenet1_1", "torchvision:squeezenet1_1", "squeezenet1_1.safetensors")
+YOLOX: Kind = ("yolox_nano", "onnx", "yolox_nano.onnx")
+DEEPLAB: Kind = ("deeplabv3", "tflite", "deeplabv3_mnv2_pascal_quant.tflite")
+
+CLASSIFIERS: Sequence[Kind] = (SQUEEZENET,)
+OBJECT_JUDGES: Sequence[Kind] = (YOLOX, ("fastestdet", "onnx", "FastestDet.onnx"), DEEPLAB)
 
 # Less likely detections change average precision by hundredths of a point here, and take long.
 _LEAST_SCORE = 0.01

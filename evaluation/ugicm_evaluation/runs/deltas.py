@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ugicm_evaluation.bd import Curve, bd_metric, bd_rate
 from ugicm_evaluation.errors import BadCurve, BadRun
 from ugicm_evaluation.markdown import table
+from ugicm_evaluation.runs.curves import PointsOfCodec, rising_curve
+from ugicm_evaluation.runs.results import MetricFacts
 
-__all__ = ["Delta", "delta_table", "deltas"]
+__all__ = ["Delta", "delta_table", "deltas", "rate_table"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,23 @@ def delta_table(found: list[Delta], *, anchor: str, metric: str, unit: str) -> s
         if isinstance(value, BadCurve)
     ]
     return "\n\n".join([table(head, rows), *dict.fromkeys(reasons)]) + "\n"
+
+
+def rate_table(
+    curves: Sequence[PointsOfCodec], metrics: Mapping[str, MetricFacts], anchor: str
+) -> str:
+    """Return Markdown: BD-rates in per cent, a row for each other curve, a column for each metric.
+
+    Raises:
+        BadRun: none has the anchor's name.
+    """
+    columns = []
+    for name, facts in metrics.items():
+        risen = {one.name: rising_curve(one, name, facts.better) for one in curves}
+        columns.append({one.test: _cell(one.rate, 1, "") for one in deltas(risen, anchor)})
+    rows = [[one.name, *(c[one.name] for c in columns)] for one in curves if one.name != anchor]
+    head = [f"BD-rate against {anchor}, %", *(facts.title for facts in metrics.values())]
+    return table(head, rows)
 
 
 def _try(kind: Callable[[Curve, Curve], float], anchor: Curve, test: Curve) -> float | BadCurve:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import cycle
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ugicm_evaluation.drawing import finish, grid
+from ugicm_evaluation.drawing import grid
 from ugicm_evaluation.runs.curves import PointsOfCodec, codec_points, datasets_of, metrics_of
 from ugicm_evaluation.runs.results import MetricFacts, Point, Run
 
@@ -53,7 +54,8 @@ def _by_rate(runs: Sequence[Run], dataset: str, metrics: dict[str, MetricFacts])
             axes.axhline(original.value, color="black", linewidth=0.8, label="uncompressed")
         _title(axes, facts)
         axes.set_xlabel("bits per pixel, of whole files")
-        finish(axes)
+        axes.grid(alpha=0.3)
+    _legend(figure)
     return figure
 
 
@@ -109,8 +111,21 @@ def _along_the_view(swept: dict[str, list[Point]], metrics: dict[str, MetricFact
             axes.plot(views, values, color=colour, marker=marker, markersize=4, label=label)
         _title(axes, facts)
         axes.set_xlabel("view: 0 human, 1 machine")
-        finish(axes)
+        axes.grid(alpha=0.3)
+    _legend(figure)
     return figure
+
+
+def _legend(figure: Figure) -> None:
+    """Say once below all axes which curve is whose."""
+    named: dict[str, Artist] = {}
+    for axes in figure.axes:
+        lines, labels = axes.get_legend_handles_labels()
+        named.update(zip(map(str, labels), lines, strict=True))
+    columns = 2 if len(figure.axes) == 1 else 4
+    figure.legend(
+        list(named.values()), list(named), loc="outside lower center", ncols=columns, fontsize=8
+    )
 
 
 def _title(axes: Axes, facts: MetricFacts) -> None:

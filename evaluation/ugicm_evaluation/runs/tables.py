@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ugicm_evaluation.markdown import table
 from ugicm_evaluation.runs.curves import codec_points, datasets_of, metrics_of
-from ugicm_evaluation.runs.results import Figure, MetricFacts, Run
+from ugicm_evaluation.runs.results import Figure, MetricFacts, Point, Run
 
-__all__ = ["csv_tables", "markdown_tables"]
+__all__ = ["csv_tables", "markdown_tables", "point_table"]
 
 _CSV_COLUMNS = (
     "run", "dataset", "codec", "quality", "view", "bits_per_pixel", "metric", "unit", "value",
@@ -23,27 +23,43 @@ def markdown_tables(runs: Sequence[Run]) -> str:
     parts = []
     for dataset in datasets_of(runs):
         metrics = metrics_of(runs, dataset)
-        rows = [
-            [
-                points.name,
-                str(point.quality),
-                f"{point.bits_per_pixel:.4f}",
-                *(_cell(point.figures.get(name), facts) for name, facts in metrics.items()),
-            ]
+        named = [
+            (points.name, point)
             for points in codec_points(runs, dataset)
             for point in points.points
         ]
         originals = next(
             one.originals for run in runs for one in run.datasets if one.name == dataset
         )
-        if originals:
-            cells = [_cell(originals.get(name), facts) for name, facts in metrics.items()]
-            rows.append(["uncompressed", "", "", *cells])
-        head = ["codec", "quality", "bits per pixel", *map(_title, metrics.values())]
-        parts += [f"## {dataset}", _pictures(runs, dataset), table(head, rows)]
+        parts += [
+            f"## {dataset}",
+            _pictures(runs, dataset),
+            point_table(named, metrics, originals),
+        ]
     if any(run.skipped for run in runs):
         parts += ["## Skipped pictures", _skipped(runs)]
     return "\n\n".join(parts) + "\n"
+
+
+def point_table(
+    points: Iterable[tuple[str, Point]],
+    metrics: Mapping[str, MetricFacts],
+    originals: Mapping[str, Figure],
+) -> str:
+    """Return Markdown: a row for each point under a name, then what judges make of originals."""
+    rows = [
+        [
+            name,
+            str(point.quality),
+            f"{point.bits_per_pixel:.4f}",
+            *(_cell(point.figures.get(metric), facts) for metric, facts in metrics.items()),
+        ]
+        for name, point in points
+    ]
+    if originals:
+        cells = [_cell(originals.get(metric), facts) for metric, facts in metrics.items()]
+        rows.append(["uncompressed", "", "", *cells])
+    return table(["codec", "quality", "bits per pixel", *map(_title, metrics.values())], rows)
 
 
 def csv_tables(runs: Sequence[Run]) -> str:
