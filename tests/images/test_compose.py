@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 import subprocess
 
 import click
@@ -24,6 +23,7 @@ from tests.images.composition import (
     settings_of,
     started,
 )
+from tests.images.engine import compose_command
 from ugicm_client.commands.camera import camera
 from ugicm_servicekit.errors import BadSettings
 from ugicm_servicekit.exposure import check_exposure
@@ -61,19 +61,9 @@ def test_what_is_not_valid_is_noticed(where, key, value, problem):
         validate(content)
 
 
-def compose():
-    """Return the command that is Docker Compose here, or None."""
-    for command in (["docker", "compose"], ["docker-compose"]):
-        if shutil.which(command[0]) is not None:
-            found = subprocess.run([*command, "version"], capture_output=True, check=False)
-            if found.returncode == 0:
-                return command
-    return None
-
-
-@pytest.mark.skipif(compose() is None, reason="Docker Compose is not installed")
+@pytest.mark.skipif(compose_command() is None, reason="Docker Compose is not installed")
 def test_docker_compose_reads_it():
-    command = [*compose(), "--file", str(FILE), "config", "--quiet"]
+    command = [*compose_command(), "--file", str(FILE), "config", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
