@@ -16,6 +16,7 @@ from ugicm_console.main import serve
 from ugicm_console.settings import ConsoleSettings
 from ugicm_console.web_server import WebServer
 from ugicm_servicekit.errors import BadSettings, CannotListen
+from ugicm_servicekit.metrics import REGISTRY
 
 
 def trusting(authority):
@@ -70,6 +71,37 @@ async def test_a_browser_that_leaves_stops_the_decoders_work(tmp_path):
         # What held it up still does: the call is given up, not finished.
         await running.services["decoder"].server._calls.none()
         running.codec.go_on.set()
+
+
+async def test_pages_of_one_user_share_a_picture_that_one_of_them_leaves(tmp_path):
+    tokens = tokens_of_every_role(tmp_path)
+    operator, admin = (tokens.secrets[role] for role in ("operator", "admin"))
+    async with (
+        Running(tmp_path, tokens=tokens) as running,
+        running.browser(operator) as page,
+        running.browser(operator) as other_page,
+        running.browser(admin) as page_of_another_user,
+    ):
+        await running.ingest("gate", scene())
+        asked, joined = pictures("asked"), pictures("joined")
+        running.codec.go_on.clear()
+        path = "/api/frames/gate/1/0/picture?view=0"
+        first = asyncio.create_task(page.get(path))
+        await asyncio.to_thread(running.codec.held_up.wait, 60)
+        others = [
+            asyncio.create_task(each.get(path)) for each in (other_page, page_of_another_user)
+        ]
+        async with asyncio.timeout(30):
+            while (pictures("asked") - asked, pictures("joined") - joined) != (2, 1):
+                await page.get("/api/session")
+        first.cancel()
+        running.codec.go_on.set()
+        assert [(await each).status_code for each in others] == [200, 200]
+
+
+def pictures(outcome):
+    name = "ugicm_page_pictures_total"
+    return REGISTRY.get_sample_value(name, {"outcome": outcome}) or 0
 
 
 async def test_a_console_that_still_starts_says_so():

@@ -9,9 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ugicm.v1 import decoder_pb2
-from ugicm_codec.limits import Limits
 from ugicm_console.errors import NotFound
-from ugicm_console.pictures import attachment, order_of, picture
+from ugicm_console.pictures import Pictures, attachment, order_of
 from ugicm_console.queries import flag, frame_key, time_range, whole_number
 from ugicm_console.requests import unless_gone
 from ugicm_console.services import Service
@@ -43,12 +42,12 @@ class Frames:
 
     Args:
         decoder: to ask.
-        limits: bounds on the pictures it may send.
+        pictures: their views.
     """
 
-    def __init__(self, decoder: Service, limits: Limits) -> None:
+    def __init__(self, decoder: Service, pictures: Pictures) -> None:
         self._decoder = decoder
-        self._limits = limits
+        self._pictures = pictures
 
     async def cameras(self, request: Request, session: Session) -> Response:
         """Return all cameras."""
@@ -90,9 +89,7 @@ class Frames:
     async def picture(self, request: Request, session: Session) -> Response:
         """Return one view of one frame."""
         key, order = frame_key(request), order_of(request)
-        work = picture(
-            self._decoder, session, key, order, limits=self._limits, name=_file_name(key)
-        )
+        work = self._pictures.answer(session, key, order, name=_file_name(key))
         return await unless_gone(request, work)
 
     async def stream(self, request: Request, session: Session) -> Response:

@@ -16,6 +16,7 @@ from ugicm_console.app import make_app
 from ugicm_console.events import Events
 from ugicm_console.findings import Findings
 from ugicm_console.frames import Frames
+from ugicm_console.pictures import Pictures
 from ugicm_console.services import Service, Services, analytics_at, decoder_at, encoder_at
 from ugicm_console.sessions import Sessions
 from ugicm_console.settings import ConsoleSettings
@@ -70,6 +71,7 @@ async def serve(settings: ConsoleSettings, server: WebServer) -> None:
             ended=store.forget,
         )
         findings = Findings(services)
+        pictures = Pictures(services.decoder, settings.limits)
         app = make_app(
             BrowserAccess(
                 sessions,
@@ -79,15 +81,15 @@ async def serve(settings: ConsoleSettings, server: WebServer) -> None:
                 is_encrypted=server.is_encrypted,
                 request_seconds=settings.request_seconds,
             ),
-            frames=Frames(services.decoder, settings.limits),
+            frames=Frames(services.decoder, pictures),
             findings=findings,
             uploads=Uploads(
                 services,
+                pictures,
                 findings,
                 store,
                 workers,
-                limits=settings.limits,
-                upload_limits=settings.upload_limits,
+                limits=settings.upload_limits,
                 max_bytes=settings.max_upload_bytes,
                 request_seconds=settings.request_seconds,
             ),

@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from ugicm_servicekit.metrics import REGISTRY
 
-__all__ = ["EVENT_STREAMS", "REQUESTS", "REQUEST_SECONDS", "SESSIONS", "UPLOAD_BYTES"]
+__all__ = ["EVENT_STREAMS", "PICTURES", "REQUESTS", "REQUEST_SECONDS", "SESSIONS", "UPLOAD_BYTES"]
 
 REQUESTS = Counter(
     "ugicm_http_requests",
@@ -19,6 +19,12 @@ REQUEST_SECONDS = Histogram(
     "From a request's arrival until its answer begins.",
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+    registry=REGISTRY,
+)
+PICTURES = Counter(
+    "ugicm_page_pictures",
+    "Pictures for pages: asked of the decoder, or joined to one asked for by the same user.",
+    ["outcome"],
     registry=REGISTRY,
 )
 SESSIONS = Gauge("ugicm_sessions", "Sessions of browsers that have not ended.", registry=REGISTRY)

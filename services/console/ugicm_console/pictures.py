@@ -9,14 +9,16 @@ from starlette.responses import Response
 
 from ugicm.v1 import decoder_pb2, types_pb2
 from ugicm_codec.limits import Limits
+from ugicm_console.metrics import PICTURES
 from ugicm_console.queries import flag, view_of, whole_number
 from ugicm_console.services import Service
 from ugicm_console.sessions import Session
 from ugicm_servicekit.decoded import DecodedFile, assemble_file
 from ugicm_servicekit.errors import BadRequest
+from ugicm_servicekit.flights import Flights
 from ugicm_servicekit.wire import FrameKey, key_to_wire, view_to_wire
 
-__all__ = ["Order", "attachment", "order_of", "picture"]
+__all__ = ["Order", "Pictures", "attachment", "order_of"]
 
 _FORMATS = {
     "png": types_pb2.PIXEL_FORMAT_PNG,
@@ -52,47 +54,62 @@ def order_of(request: Request) -> Order:
     return Order(view_of(request), file_format, quality, flag(request, "download"))
 
 
-async def picture(
-    decoder: Service,
-    session: Session,
-    source: FrameKey | bytes,
-    order: Order,
-    *,
-    limits: Limits,
-    name: str,
-) -> Response:
-    """Return one view of a stored frame or of a stream, and where the time went.
+class Pictures:
+    """Views of stored frames and of streams, as the decoder writes them.
 
     Args:
-        decoder: decodes it.
-        session: for whom.
-        source: the frame's key, or the stream.
-        order: what is asked for.
-        limits: bounds on the picture.
-        name: of the file, without its ending, where it is downloaded.
-
-    Raises:
-        BadAnswer: the decoder answered against the contract.
-        ImageTooLarge: the picture exceeds the limits.
-        Exception: as ``Service.ask`` has them.
+        decoder: decodes them.
+        limits: bounds on the pictures.
     """
-    request = decoder_pb2.DecodeRequest(
-        views=[view_to_wire(order.view)],
-        format=_FORMATS[order.file_format],
-        jpeg_quality=order.jpeg_quality,
-    )
-    if isinstance(source, bytes):
-        request.stream = source
-    else:
-        request.key.CopyFrom(key_to_wire(source))
-    async with decoder.answers(session, "Decode", request) as parts:
-        decoded = await assemble_file(
-            parts, view=order.view, pixel_format=request.format, limits=limits
+
+    def __init__(self, decoder: Service, limits: Limits) -> None:
+        self._decoder = decoder
+        self._limits = limits
+        self._flights: Flights[DecodedFile] = Flights()
+
+    async def answer(
+        self, session: Session, source: FrameKey | bytes, order: Order, *, name: str
+    ) -> Response:
+        """Return one view of a stored frame or of a stream, and where the time went.
+
+        The pages of one user, who come for a new frame together, share its picture while it is
+        under way. Those of others have their own: the decoder sees each user's token.
+
+        Args:
+            session: for whom.
+            source: the frame's key, or the stream.
+            order: what is asked for.
+            name: of the file, without its ending, where it is downloaded.
+
+        Raises:
+            BadAnswer: the decoder answered against the contract.
+            ImageTooLarge: the picture exceeds the limits.
+            Exception: as ``Service.ask`` has them.
+        """
+        key = (session.secret, source, order.view, order.file_format, order.jpeg_quality)
+        PICTURES.labels("joined" if key in self._flights else "asked").inc()
+        decoded = await self._flights.get(key, lambda: self._decoded(session, source, order))
+        headers = _headers(decoded, order)
+        if order.is_download:
+            headers |= attachment(f"{name}-view-{order.view:g}.{order.file_format}")
+        return Response(decoded.data, media_type=f"image/{order.file_format}", headers=headers)
+
+    async def _decoded(
+        self, session: Session, source: FrameKey | bytes, order: Order
+    ) -> DecodedFile:
+        request = decoder_pb2.DecodeRequest(
+            views=[view_to_wire(order.view)],
+            format=_FORMATS[order.file_format],
+            jpeg_quality=order.jpeg_quality,
         )
-    headers = _headers(decoded, order)
-    if order.is_download:
-        headers |= attachment(f"{name}-view-{order.view:g}.{order.file_format}")
-    return Response(decoded.data, media_type=f"image/{order.file_format}", headers=headers)
+        if isinstance(source, bytes):
+            request.stream = source
+        else:
+            request.key.CopyFrom(key_to_wire(source))
+        async with self._decoder.answers(session, "Decode", request) as parts:
+            return await assemble_file(
+                parts, view=order.view, pixel_format=request.format, limits=self._limits
+            )
 
 
 def attachment(name: str) -> dict[str, str]:

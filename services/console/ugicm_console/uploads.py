@@ -12,7 +12,7 @@ from ugicm_client.pictures import picture_bytes, picture_from_bytes
 from ugicm_codec.limits import Limits
 from ugicm_console.findings import Findings
 from ugicm_console.jpeg import jpeg_within
-from ugicm_console.pictures import attachment, order_of, picture
+from ugicm_console.pictures import Pictures, attachment, order_of
 from ugicm_console.queries import whole_number
 from ugicm_console.requests import body_of, unless_gone
 from ugicm_console.services import Services
@@ -32,12 +32,12 @@ class Uploads:
     """Takes pictures and answers for them.
 
     Args:
-        services: the encoder codes them, the decoder and analytics look at them.
+        services: the encoder codes them.
+        pictures: views of their streams.
         findings: asks analytics.
         store: keeps them.
         workers: threads that read files and write JPEGs.
-        limits: bounds on decoded pictures.
-        upload_limits: bounds on uploaded ones.
+        limits: bounds on uploaded pictures.
         max_bytes: of an uploaded file.
         request_seconds: how long one may take to arrive.
     """
@@ -45,21 +45,21 @@ class Uploads:
     def __init__(
         self,
         services: Services,
+        pictures: Pictures,
         findings: Findings,
         store: UploadStore,
         workers: Workers,
         *,
         limits: Limits,
-        upload_limits: Limits,
         max_bytes: int,
         request_seconds: float,
     ) -> None:
         self._services = services
+        self._pictures = pictures
         self._findings = findings
         self._store = store
         self._workers = workers
         self._limits = limits
-        self._upload_limits = upload_limits
         self._max_bytes = max_bytes
         self._request_seconds = request_seconds
 
@@ -107,10 +107,7 @@ class Uploads:
     async def picture(self, request: Request, session: Session) -> Response:
         """Return one view of the stream."""
         upload, order = self._upload(request, session), order_of(request)
-        stream = upload.coded.stream
-        work = picture(
-            self._services.decoder, session, stream, order, limits=self._limits, name="upload"
-        )
+        work = self._pictures.answer(session, upload.coded.stream, order, name="upload")
         return await unless_gone(request, work)
 
     async def analysis(self, request: Request, session: Session) -> Response:
@@ -135,7 +132,7 @@ class Uploads:
 
     def _read(self, sent: bytes) -> tuple[Pixels, bytes]:
         """Return a file's pixels, upright and in sRGB, and the file that the encoder takes."""
-        pixels = picture_from_bytes(sent, limits=self._upload_limits)
+        pixels = picture_from_bytes(sent, limits=self._limits)
         return pixels, picture_bytes(pixels, "png")
 
 

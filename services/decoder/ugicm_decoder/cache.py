@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ugicm_decoder.metrics import CACHE_BYTES, CACHE_LOOKUPS
+from ugicm_servicekit.flights import Flights
 
 __all__ = ["Cache"]
 
 Value = TypeVar("Value")
-
-
-@dataclass(eq=False)
-class _Flight(Generic[Value]):
-    """A computation under way, and how many wait for it."""
-
-    task: asyncio.Task[Value]
-    num_waiting: int = 0
 
 
 class Cache(Generic[Value]):
@@ -38,7 +29,7 @@ class Cache(Generic[Value]):
         self._max_bytes = max_bytes
         self._size_of = size_of
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
-        self._flights: dict[Hashable, _Flight[Value]] = {}
+        self._flights: Flights[Value] = Flights()
         self._num_bytes = 0
         self._hits, self._joins, self._misses = (
             CACHE_LOOKUPS.labels(name, outcome) for outcome in ("hit", "joined", "miss")
@@ -63,23 +54,8 @@ class Cache(Generic[Value]):
             self._hits.inc()
             self._values.move_to_end(key)
             return self._values[key]
-        flight = self._flights.get(key)
-        if flight is None:
-            self._misses.inc()
-            flight = _Flight(asyncio.create_task(self._compute(key, compute)))
-            self._flights[key] = flight
-        else:
-            self._joins.inc()
-        flight.num_waiting += 1
-        try:
-            return await asyncio.shield(flight.task)
-        finally:
-            flight.num_waiting -= 1
-            if not flight.num_waiting:
-                # Also where it is done; who asks from now on does not join what is given up.
-                flight.task.cancel()
-                if self._flights.get(key) is flight:
-                    del self._flights[key]
+        (self._joins if key in self._flights else self._misses).inc()
+        return await self._flights.get(key, lambda: self._compute(key, compute))
 
     async def _compute(self, key: Hashable, compute: Callable[[], Awaitable[Value]]) -> Value:
         value = await compute()
