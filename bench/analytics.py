@@ -13,25 +13,17 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from ugicm.v1 import decoder_pb2, types_pb2
-from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
-from ugicm_client.demo.photos import bundled_photos
+from cameras import ingest, photo_streams
 from ugicm_client.demo.processes import started
 from ugicm_client.errors import ClientError
 from ugicm_client.pipeline import PipelineClient, ResultFilter
-from ugicm_codec import Codec
-from ugicm_servicekit.channel import open_channel
-from ugicm_servicekit.wire import nanoseconds_to_wire
 
-_EPOCH = 1
 # How long after the last frame results are waited for.
 _PATIENCE_SECONDS = 60.0
 
@@ -63,24 +55,13 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _streams(options: argparse.Namespace, number_of_streams: int) -> list[bytes]:
-    """Return photographs as streams, each another one: no cache knows it."""
-    codec = Codec.load()
-    photos = bundled_photos()
-    width, height = options.size
-    streams = []
-    for number in range(number_of_streams):
-        with Image.open(photos[number % len(photos)]) as photo:
-            scaled = np.asarray(photo.convert("RGB").resize((width, height)))
-        streams.append(codec.encode(np.roll(scaled, number, axis=1), options.quality))
-    return streams
-
-
 async def _measure(options: argparse.Namespace, console: Console) -> int:
     cameras = [f"camera-{number}" for number in range(options.cameras)]
     every = round(options.seconds * options.rate) * len(cameras)
     with console.status(f"coding {every} frames"):
-        streams = await asyncio.to_thread(_streams, options, every)
+        streams = await asyncio.to_thread(
+            photo_streams, every, size=options.size, quality=options.quality
+        )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = ["--store", str(folder / "frames.sqlite")]
@@ -93,33 +74,10 @@ async def _measure(options: argparse.Namespace, console: Console) -> int:
                 await decoder.until_serving()
                 await analytics.until_serving()
                 with console.status(f"watching for {options.seconds:g} s"):
-                    sent = await _ingest(decoder.address, streams, cameras, options.rate)
+                    frames = ingest(decoder.address, streams, cameras, options.rate)
+                    sent = len([frame async for frame in frames])
                 async with PipelineClient(analytics.address) as client:
                     return await _judge(client, sent, options, console)
-
-
-async def _ingest(
-    address: str, streams: Sequence[bytes], cameras: Sequence[str], rate: float
-) -> int:
-    """Send every frame when it is due, the cameras evenly one after the other; return how many."""
-
-    async def frames() -> AsyncIterator[decoder_pb2.IngestRequest]:
-        began = time.time_ns()
-        for number, stream in enumerate(streams):
-            sequence, camera = divmod(number, len(cameras))
-            due_ns = began + round(1e9 * number / rate / len(cameras))
-            await asyncio.sleep(max(0.0, (due_ns - time.time_ns()) / 1e9))
-            key = types_pb2.FrameKey(camera=cameras[camera], epoch=_EPOCH, sequence=sequence)
-            frame = types_pb2.Frame(
-                key=key,
-                capture_time=nanoseconds_to_wire(due_ns),
-                stream=stream,
-            )
-            yield decoder_pb2.IngestRequest(frame=frame)
-
-    async with open_channel(address) as channel:
-        answers = [answer async for answer in DecoderServiceStub(channel).Ingest(frames())]
-    return sum(answer.result == decoder_pb2.INGEST_RESULT_STORED for answer in answers)
 
 
 async def _judge(
