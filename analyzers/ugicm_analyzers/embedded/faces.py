@@ -20,13 +20,15 @@ __all__ = ["FaceDetector"]
 _FRONTAL = "haarcascade_frontalface_alt2.xml"
 _PROFILE = "haarcascade_profileface.xml"
 _SCALE_STEP = 1.2
-_SMALLEST_FACE = (28, 28)
+_SMALLEST_FACE = 28
+# From here on, faces are looked for at half the resolution.
+_LARGE_FACE = 40
 # Fewer overlapping windows than this are no face.
 _FEWEST_WINDOWS = 3
 # Windows of one face differ by at most this part of their size: OpenCV's own default.
 _GROUPING = 0.2
 # The number of windows at which a face is as likely as not; see FaceDetector.
-_EVEN_WINDOWS = 5.5
+_EVEN_WINDOWS = 4.5
 
 
 class FaceDetector:
@@ -34,10 +36,10 @@ class FaceDetector:
 
     A cascade answers with the windows that pass all its stages, several around every face; the
     sums of its last stage say little (those of false alarms overlap with those of faces), but the
-    number n of windows that agree does. The score is n² / (n² + 5.5²). On 130 photos of COCO's
-    training set, 12 of 13 findings with 7 windows and more lie where a face can be in an
-    annotated person, and 17 of 38 with 3 to 6. n counts the windows of both cascades, so a head
-    turned halfway gets support from both.
+    number n of windows that agree does. The score is n² / (n² + 4.5²). On 130 photos of COCO's
+    training set, all 15 findings with 5 windows and more lie where a face can be in an annotated
+    person (centred in the upper half), and 15 of 26 with 3 or 4. n counts the windows of both
+    cascades, so a head turned halfway gets support from both.
     """
 
     def __init__(self) -> None:
@@ -49,7 +51,7 @@ class FaceDetector:
         return AnalyzerInfo(
             name="faces",
             task=Task.DETECT,
-            version=f"1 (OpenCV {cv2.__version__})",
+            version=f"2 (OpenCV {cv2.__version__})",
             labels=("face",),
         )
 
@@ -110,8 +112,28 @@ def _path(name: str) -> Path:
 
 
 def _windows(cascade: cv2.CascadeClassifier, grey: NDArray[Any]) -> NDArray[np.int32]:
-    """Return the windows that pass, ``(N, 4)``: left, top, width and height."""
+    """Return the windows that pass, ``(N, 4)``: left, top, width and height.
+
+    Of windows that are twice as large as its own and larger, OpenCV looks at four times as many
+    as of smaller ones, and spends most of its time on them. In a picture of half the size, they
+    are small ones: on the photos that scores are measured on, that finds as many faces, and half
+    as many false alarms, in three fifths of the time.
+    """
+    height, width = (max(side // 2, 1) for side in grey.shape)
+    half = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    small = _search(cascade, grey, _SMALLEST_FACE, most=_LARGE_FACE)
+    return np.concatenate([small, 2 * _search(cascade, half, _LARGE_FACE // 2)])
+
+
+def _search(
+    cascade: cv2.CascadeClassifier, grey: NDArray[Any], least: int, *, most: int = 0
+) -> NDArray[np.int32]:
+    """Return the windows that pass with sides from ``least`` to ``most``; 0: of any size."""
     found = cascade.detectMultiScale(
-        grey, scaleFactor=_SCALE_STEP, minNeighbors=0, minSize=_SMALLEST_FACE
+        grey,
+        scaleFactor=_SCALE_STEP,
+        minNeighbors=0,
+        minSize=(least, least),
+        maxSize=(most, most),
     )
     return np.asarray(found, np.int32).reshape(-1, 4)
