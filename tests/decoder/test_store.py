@@ -15,6 +15,7 @@ from ugicm_decoder.errors import FrameConflict, FrameNotFound, StoreUnusable
 from ugicm_decoder.store import (
     FrameQuery,
     FrameRecord,
+    FrameStore,
     Gap,
     GapReason,
     PutOutcome,
@@ -33,25 +34,32 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[SqliteFrameStore]:
+async def sqlite_store(path: Path) -> AsyncIterator[SqliteFrameStore]:
     store = await SqliteFrameStore.open(path, clock_ns=lambda: NOW_NS)
     yield store
     await store.close()
 
 
-async def test_a_frame_comes_back_as_it_was_put(store: SqliteFrameStore) -> None:
+@pytest.fixture(params=["sqlite_store", "jetstream_store"])
+def store(request: pytest.FixtureRequest) -> FrameStore:
+    """Every kind of store: what holds for one holds for all."""
+    chosen: FrameStore = request.getfixturevalue(request.param)
+    return chosen
+
+
+async def test_a_frame_comes_back_as_it_was_put(store: FrameStore) -> None:
     put = frame(epoch=LARGEST, sequence=LARGEST, captured_ns=-5, stream=bytes(range(256)) * 99)
     assert await store.put(put) is PutOutcome.STORED
     assert await store.get(put.key) == put
 
 
-async def test_a_frame_that_was_never_put_is_not_found(store: SqliteFrameStore) -> None:
+async def test_a_frame_that_was_never_put_is_not_found(store: FrameStore) -> None:
     with pytest.raises(FrameNotFound, match="gate/1/7"):
         await store.get(FrameKey("gate", 1, 7))
 
 
 async def test_the_same_bytes_again_are_a_duplicate_and_stored_once(
-    store: SqliteFrameStore,
+    store: FrameStore,
 ) -> None:
     await store.put(frame())
     assert await store.put(frame()) is PutOutcome.DUPLICATE
@@ -60,7 +68,7 @@ async def test_the_same_bytes_again_are_a_duplicate_and_stored_once(
 
 
 async def test_other_bytes_under_a_taken_key_are_a_conflict_and_change_nothing(
-    store: SqliteFrameStore,
+    store: FrameStore,
 ) -> None:
     await store.put(frame(stream=b"first"))
     with pytest.raises(FrameConflict, match="gate/1/0"):
@@ -69,17 +77,16 @@ async def test_other_bytes_under_a_taken_key_are_a_conflict_and_change_nothing(
 
 
 async def test_a_frame_is_seen_by_other_connections_once_put_returns(
-    store: SqliteFrameStore, path: Path
+    sqlite_store: SqliteFrameStore, path: Path
 ) -> None:
-    await store.put(frame())
+    await sqlite_store.put(frame())
     assert ask(path, "SELECT count(*) FROM frame") == 1
 
 
-async def test_every_commit_reaches_the_disk(store: SqliteFrameStore, path: Path) -> None:
+async def test_every_commit_reaches_the_disk(sqlite_store: SqliteFrameStore, path: Path) -> None:
     full = 2
-    assert await store._writes.run(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (
-        full,
-    )
+    asked = sqlite_store._writes.run(lambda db: db.execute("PRAGMA synchronous").fetchone())
+    assert await asked == (full,)
     assert ask(path, "PRAGMA journal_mode") == "wal"
 
 
@@ -123,7 +130,7 @@ async def test_a_directory_is_refused_as_a_store(tmp_path: Path) -> None:
         await SqliteFrameStore.open(tmp_path)
 
 
-async def test_cameras_are_summed_up_and_paged_by_name(store: SqliteFrameStore) -> None:
+async def test_cameras_are_summed_up_and_paged_by_name(store: FrameStore) -> None:
     await store.put(frame("yard", 0, stream=b"1"))
     await store.put(frame("gate", 7, epoch=2, captured_ns=50, stream=b"333"))
     await store.put(frame("gate", 9, epoch=1, captured_ns=90, stream=b"22"))
@@ -136,7 +143,7 @@ async def test_cameras_are_summed_up_and_paged_by_name(store: SqliteFrameStore) 
 
 
 async def test_frames_are_listed_by_epoch_and_sequence_however_they_came(
-    store: SqliteFrameStore,
+    store: FrameStore,
 ) -> None:
     keys = [(LARGEST, 0), (1, LARGEST), (2**63, 5), (1, 2)]
     for epoch, sequence in keys:
@@ -148,16 +155,16 @@ async def test_frames_are_listed_by_epoch_and_sequence_however_they_came(
     assert backwards == listed[::-1]
 
 
-async def test_a_listed_frame_tells_its_times_and_header(store: SqliteFrameStore) -> None:
+async def test_a_listed_frame_tells_its_times_and_header(sqlite_store: SqliteFrameStore) -> None:
     put = frame(captured_ns=123)
-    await store.put(put)
-    (record,) = await store.frames(FrameQuery("gate"), after=None, limit=1)
+    await sqlite_store.put(put)
+    (record,) = await sqlite_store.frames(FrameQuery("gate"), after=None, limit=1)
     assert record == FrameRecord(put.key, 123, NOW_NS, put.info)
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
 async def test_pages_of_any_size_add_up_to_the_whole_list(
-    store: SqliteFrameStore, newest_first: bool
+    store: FrameStore, newest_first: bool
 ) -> None:
     for epoch in (1, 2):
         for sequence in range(4):
@@ -171,7 +178,7 @@ async def test_pages_of_any_size_add_up_to_the_whole_list(
     assert len(whole) == 8
 
 
-async def test_frames_are_chosen_by_epoch_sequence_and_time(store: SqliteFrameStore) -> None:
+async def test_frames_are_chosen_by_epoch_sequence_and_time(store: FrameStore) -> None:
     for sequence in range(6):
         await store.put(frame("gate", sequence, captured_ns=10 * sequence))
     await store.put(frame("gate", 3, epoch=2, captured_ns=30))
@@ -189,7 +196,7 @@ async def test_frames_are_chosen_by_epoch_sequence_and_time(store: SqliteFrameSt
     ]
 
 
-async def test_events_come_in_the_order_of_storing(store: SqliteFrameStore) -> None:
+async def test_events_come_in_the_order_of_storing(store: FrameStore) -> None:
     gap = Gap("gate", 1, 6, 8, GapReason.SPOOL_FULL)
     await store.put(frame("gate", 9))
     await store.put_gap(gap)
@@ -203,7 +210,7 @@ async def test_events_come_in_the_order_of_storing(store: SqliteFrameStore) -> N
     assert third.key.sequence == 5
 
 
-async def test_events_are_read_in_parts_without_loss(store: SqliteFrameStore) -> None:
+async def test_events_are_read_in_parts_without_loss(store: FrameStore) -> None:
     for sequence in range(5):
         await store.put(frame("gate", sequence))
         await store.put_gap(Gap("gate", 2, sequence, sequence, GapReason.DAMAGED))
@@ -214,7 +221,7 @@ async def test_events_are_read_in_parts_without_loss(store: SqliteFrameStore) ->
     assert seen == list(range(1, 11))
 
 
-async def test_events_of_other_cameras_are_passed_over_for_good(store: SqliteFrameStore) -> None:
+async def test_events_of_other_cameras_are_passed_over_for_good(store: FrameStore) -> None:
     await store.put(frame("gate"))
     await store.put(frame("yard"))
     events = await store.events(0, cameras=["gate", "door"], limit=10)
@@ -222,14 +229,14 @@ async def test_events_of_other_cameras_are_passed_over_for_good(store: SqliteFra
     assert events.position == 2
 
 
-async def test_the_same_gap_again_is_a_duplicate(store: SqliteFrameStore) -> None:
+async def test_the_same_gap_again_is_a_duplicate(store: FrameStore) -> None:
     gap = Gap("gate", 1, 0, LARGEST, GapReason.SPOOL_FULL)
     assert await store.put_gap(gap) is PutOutcome.STORED
     assert await store.put_gap(gap) is PutOutcome.DUPLICATE
 
 
 async def test_the_newest_frame_of_each_camera_is_the_last_stored(
-    store: SqliteFrameStore,
+    store: FrameStore,
 ) -> None:
     for camera, sequence in [("gate", 8), ("yard", 1), ("gate", 2)]:
         await store.put(frame(camera, sequence))
@@ -238,7 +245,7 @@ async def test_the_newest_frame_of_each_camera_is_the_last_stored(
     assert (await store.newest_frames(2, cameras=["yard"])).items == []
 
 
-async def test_a_waiting_reader_wakes_when_something_is_stored(store: SqliteFrameStore) -> None:
+async def test_a_waiting_reader_wakes_when_something_is_stored(store: FrameStore) -> None:
     await store.put(frame("gate", 0))
     waiting = asyncio.create_task(store.wait_beyond(1))
     await store.wait_beyond(0)

@@ -3,12 +3,13 @@
 DecoderError
   x StoreUnusable         the file is no frame store, or a newer decoder wrote it
   + StoreError            the frame store cannot answer
-      x StoreFailed       the database cannot be read, or is closed
+      x StoreFailed       the database cannot be read, or is closed; its servers do not answer
       x StoreFull         there is no room for anything new, or the disk refuses to write
       x StoreDamaged      the store's file no longer reads as it was written
       x FrameDamaged      a frame's bytes no longer match their checksum
       x FrameNotFound     no frame has the key
       x FrameConflict     the key is taken by a frame with other bytes
+      x FrameTooLarge     the store takes no frame of this size
       x BadCursor         the cursor or page token was not made by this store for this query
 """
 
@@ -20,6 +21,7 @@ __all__ = [
     "FrameConflict",
     "FrameDamaged",
     "FrameNotFound",
+    "FrameTooLarge",
     "StoreDamaged",
     "StoreError",
     "StoreFailed",
@@ -41,7 +43,15 @@ class StoreError(DecoderError):
 
 
 class StoreFailed(StoreError):
-    """The database cannot be read, or is closed."""
+    """The database cannot be read, or is closed; its servers do not answer.
+
+    Attributes:
+        retry_after_seconds: when to try again, where that is known.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class StoreFull(StoreError):
@@ -70,6 +80,10 @@ class FrameNotFound(StoreError):
 
 class FrameConflict(StoreError):
     """A frame with other bytes already has the key."""
+
+
+class FrameTooLarge(StoreError):
+    """The store takes no frame of this size."""
 
 
 class BadCursor(StoreError):

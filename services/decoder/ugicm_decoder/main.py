@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from functools import partial
 from shutil import disk_usage
@@ -14,7 +15,7 @@ from ugicm_decoder.renderer import Renderer
 from ugicm_decoder.servicer import DecoderServicer
 from ugicm_decoder.settings import DecoderSettings
 from ugicm_decoder.status import DECODER_STATUS
-from ugicm_decoder.store import FrameStore, SqliteFrameStore
+from ugicm_decoder.store import FrameStore, JetStreamFrameStore, SqliteFrameStore
 from ugicm_servicekit.checks import checked
 from ugicm_servicekit.models import Models, ReloadableModels, load_models
 from ugicm_servicekit.process import run_service
@@ -44,9 +45,9 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
     """Open the store, answer calls until the server is told to stop, and close the store.
 
     Raises:
-        StoreUnusable: the store cannot be opened.
+        BadSettings, StoreUnusable, Unreachable: the store cannot be opened.
     """
-    store = await SqliteFrameStore.open(settings.store, settings.store_limits)
+    store = await _open_store(settings)
     renderer = Renderer(
         threads=settings.threads,
         in_company=settings.in_company,
@@ -68,13 +69,27 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
             stopping=server.stopping,
         )
         server.add(decoder_pb2_grpc.add_DecoderServiceServicer_to_server, servicer)
-        metrics.STORE_BYTES.set_function(lambda: database_bytes(settings.store))
-        metrics.STORE_FREE_BYTES.set_function(lambda: disk_usage(settings.store.parent).free)
         async with checked(server.readiness, "store", partial(_problem_of, store)):
             await server.serve()
     finally:
         await asyncio.to_thread(renderer.close)
         await store.close()
+
+
+async def _open_store(settings: DecoderSettings) -> FrameStore:
+    settings.check_store()
+    if settings.nats:
+        # What is free on their disks, the servers' own metrics tell.
+        metrics.STORE_FREE_BYTES.set(math.inf)
+        return await JetStreamFrameStore.open(
+            settings,
+            retention_seconds=settings.retention_seconds,
+            max_bytes=settings.nats_max_bytes,
+        )
+    store = await SqliteFrameStore.open(settings.store, settings.store_limits)
+    metrics.STORE_BYTES.set_function(lambda: database_bytes(settings.store))
+    metrics.STORE_FREE_BYTES.set_function(lambda: disk_usage(settings.store.parent).free)
+    return store
 
 
 async def _problem_of(store: FrameStore) -> Problem | None:

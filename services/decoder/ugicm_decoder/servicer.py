@@ -187,7 +187,7 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
     async def Watch(
         self, request: decoder_pb2.WatchFramesRequest, context: Any
     ) -> AsyncIterator[decoder_pb2.WatchFramesResponse]:
-        watch = self._watch(request)
+        watch = await self._watch(request)
         # Tells the reader that it misses nothing from now on.
         await context.send_initial_metadata(())
         async with aclosing(watch):
@@ -307,10 +307,12 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
             response.frame.CopyFrom(self._stored_frame(seen.what))
         return response
 
-    def _watch(self, request: decoder_pb2.WatchFramesRequest) -> AsyncGenerator[Watched]:
+    async def _watch(self, request: decoder_pb2.WatchFramesRequest) -> AsyncGenerator[Watched]:
         if request.mode not in _READ_OF_MODE:
             raise BadRequest(f"a watch's mode is EVERY or NEWEST, got {request.mode}")
         if request.WhichOneof("from") == "cursor":
+            # Another decoder may have issued it a moment ago.
+            await self._store.catch_up()
             position = cursors.position_from_cursor(self._store, request.cursor)
         elif request.start == types_pb2.WATCH_START_OLDEST:
             position = 0

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from ugicm_decoder.store import StoreLimits
 from ugicm_servicekit.batching import BatchLimits
+from ugicm_servicekit.errors import BadSettings
+from ugicm_servicekit.jetstream import NatsSettings
 from ugicm_servicekit.models import ModelSettings
 from ugicm_servicekit.settings import Setting
 
@@ -15,8 +17,11 @@ __all__ = ["DecoderSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderSettings(ModelSettings):
-    """A decoder's settings: flags, ``UGICM_DECODER_*``, a TOML file, or these defaults."""
+class DecoderSettings(ModelSettings, NatsSettings):
+    """A decoder's settings: flags, ``UGICM_DECODER_*``, a TOML file, or these defaults.
+
+    Where NATS servers are named they keep the frames, and there is no file.
+    """
 
     port: Annotated[int, Setting("port to listen on; 0 takes a free one", 0, 65_535)] = 50_052
     # Its least holds a chunk of 1 MiB, as the contract says.
@@ -37,6 +42,10 @@ class DecoderSettings(ModelSettings):
     min_free_bytes: Annotated[
         int, Setting("how much of the store's disk stays free, in bytes", 0)
     ] = StoreLimits.min_free_bytes
+    nats_max_bytes: Annotated[
+        int | None,
+        Setting("most bytes of the NATS stream, oldest frames removed; unset: any", 2**16),
+    ] = None
     max_views: Annotated[int, Setting("most views in one request", 1)] = 16
     ingest_ahead: Annotated[
         int, Setting("how many frames of one Ingest call may be under way", 1, 1024)
@@ -70,6 +79,26 @@ class DecoderSettings(ModelSettings):
             max_pixels=self.max_batch_pixels,
             delay_seconds=self.batch_delay_seconds,
         )
+
+    def check_store(self) -> None:
+        """Refuse limits that the chosen store does not keep.
+
+        Raises:
+            BadSettings: one is set.
+        """
+        limits = (
+            ("retention_camera_bytes", self.retention_camera_bytes),
+            ("max_store_bytes", self.max_store_bytes),
+        )
+        problems = [
+            f"--{name.replace('_', '-')} is of a file: with --nats, see --nats-max-bytes"
+            for name, value in limits
+            if self.nats and value is not None
+        ]
+        if self.nats_max_bytes is not None and not self.nats:
+            problems.append("--nats-max-bytes needs --nats: a file has --max-store-bytes")
+        if problems:
+            raise BadSettings(problems)
 
     @property
     def store_limits(self) -> StoreLimits:

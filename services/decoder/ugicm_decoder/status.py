@@ -17,5 +17,7 @@ DECODER_STATUS: StatusTable = {
     errors.FrameDamaged: grpc.StatusCode.DATA_LOSS,
     errors.FrameNotFound: grpc.StatusCode.NOT_FOUND,
     errors.FrameConflict: grpc.StatusCode.ALREADY_EXISTS,
+    # Final to an encoder: the same frame is never taken.
+    errors.FrameTooLarge: grpc.StatusCode.INVALID_ARGUMENT,
     errors.BadCursor: grpc.StatusCode.INVALID_ARGUMENT,
 }

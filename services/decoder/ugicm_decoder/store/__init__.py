@@ -1,4 +1,4 @@
-"""The frame store: what it promises, and SQLite keeping the promise."""
+"""The frame store: what it promises, and who keeps the promise: SQLite, or NATS JetStream."""
 
 from ugicm_decoder.store.interface import (
     CameraSummary,
@@ -12,6 +12,7 @@ from ugicm_decoder.store.interface import (
     GapReason,
     PutOutcome,
 )
+from ugicm_decoder.store.jetstream import JetStreamFrameStore
 from ugicm_decoder.store.limits import StoreLimits
 from ugicm_decoder.store.sqlite import SqliteFrameStore
 
@@ -25,6 +26,7 @@ __all__ = [
     "FrameStore",
     "Gap",
     "GapReason",
+    "JetStreamFrameStore",
     "PutOutcome",
     "SqliteFrameStore",
     "StoreLimits",

@@ -137,6 +137,9 @@ class FrameStore(Protocol):
     def newest_position(self) -> int:
         """The position of what was stored last; 0 in a new store."""
 
+    async def catch_up(self) -> None:
+        """Return once this process sees all that was stored before, also by others."""
+
     async def put(self, frame: Frame) -> PutOutcome:
         """Return once the frame is durable.
 
@@ -145,6 +148,7 @@ class FrameStore(Protocol):
 
         Raises:
             FrameConflict: the key is taken by other bytes.
+            FrameTooLarge: the store takes no frame of this size.
             StoreFull: there is no room; reads go on.
         """
 

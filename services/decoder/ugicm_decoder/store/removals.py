@@ -15,6 +15,8 @@ from ugicm_decoder.store.rows import GAP
 __all__ = [
     "Budget",
     "Doomed",
+    "Run",
+    "join_touching",
     "remove_frames",
     "remove_old_gaps",
     "select_beyond_age",
@@ -41,7 +43,7 @@ class Doomed:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """Successive sequences of one epoch, and the position that tells of them."""
 
     first: int
@@ -133,8 +135,8 @@ def _remember(
     db: sqlite3.Connection, camera: str, epoch: int, gone: Sequence[Doomed], removed_ns: int
 ) -> None:
     before = _remembered(db, camera, epoch)
-    removed = {_Run(one.sequence, one.sequence, one.position) for one in gone}
-    after = set(_join_over_holes(db, camera, epoch, _join_touching(before | removed)))
+    removed = {Run(one.sequence, one.sequence, one.position) for one in gone}
+    after = set(_join_over_holes(db, camera, epoch, join_touching(before | removed)))
     db.executemany(
         "DELETE FROM gap WHERE position = ?", [(run.position,) for run in before - after]
     )
@@ -147,19 +149,20 @@ def _remember(
     )
 
 
-def _remembered(db: sqlite3.Connection, camera: str, epoch: int) -> set[_Run]:
+def _remembered(db: sqlite3.Connection, camera: str, epoch: int) -> set[Run]:
     rows = db.execute(
         "SELECT first_sequence, last_sequence, position FROM gap "
         "WHERE camera = ? AND epoch = ? AND reason = ?",
         (camera, epoch, _RETENTION),
     )
-    return {_Run(*row) for row in rows}
+    return {Run(*row) for row in rows}
 
 
-def _join_touching(runs: Iterable[_Run]) -> list[_Run]:
-    joined: list[_Run] = []
+def join_touching(runs: Iterable[Run]) -> list[Run]:
+    """Return runs of one epoch by number, those joined that overlap or leave nothing between."""
+    joined: list[Run] = []
     for run in sorted(runs, key=lambda run: run.first):
-        if joined and run.first == joined[-1].last + 1:
+        if joined and run.first <= joined[-1].last + 1:
             joined[-1] = _join(joined[-1], run)
         else:
             joined.append(run)
@@ -167,10 +170,10 @@ def _join_touching(runs: Iterable[_Run]) -> list[_Run]:
 
 
 def _join_over_holes(
-    db: sqlite3.Connection, camera: str, epoch: int, runs: Sequence[_Run]
-) -> list[_Run]:
+    db: sqlite3.Connection, camera: str, epoch: int, runs: Sequence[Run]
+) -> list[Run]:
     excess = len(runs) - _GAPS_OF_EPOCH
-    joined: list[_Run] = []
+    joined: list[Run] = []
     for run in runs:
         if joined and excess > 0 and _is_empty(db, camera, epoch, joined[-1], run):
             joined[-1] = _join(joined[-1], run)
@@ -180,7 +183,7 @@ def _join_over_holes(
     return joined
 
 
-def _is_empty(db: sqlite3.Connection, camera: str, epoch: int, below: _Run, above: _Run) -> bool:
+def _is_empty(db: sqlite3.Connection, camera: str, epoch: int, below: Run, above: Run) -> bool:
     """Tell whether no frame is stored in the hole between two runs."""
     stored = db.execute(
         "SELECT 1 FROM frame WHERE camera = ? AND epoch = ? AND sequence > ? AND sequence < ? "
@@ -190,5 +193,5 @@ def _is_empty(db: sqlite3.Connection, camera: str, epoch: int, below: _Run, abov
     return stored.fetchone() is None
 
 
-def _join(below: _Run, above: _Run) -> _Run:
-    return _Run(below.first, above.last, max(below.position, above.position))
+def _join(below: Run, above: Run) -> Run:
+    return Run(below.first, max(below.last, above.last), max(below.position, above.position))

@@ -140,6 +140,9 @@ class SqliteFrameStore:
         """The position of what was stored last; 0 in a new store."""
         return self._newest_position
 
+    async def catch_up(self) -> None:
+        """Return at once: nobody else writes."""
+
     async def put(self, frame: Frame) -> PutOutcome:
         """Return once the frame is durable."""
         return await self._writes.run(

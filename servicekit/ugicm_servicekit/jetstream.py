@@ -1,0 +1,228 @@
+"""Connect to NATS servers with JetStream; say in our words what goes wrong with them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import nats
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import StreamConfig, StreamInfo
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from ugicm_servicekit.errors import BadSettings, Unreachable
+from ugicm_servicekit.settings import Setting
+
+__all__ = [
+    "EXPECTED_LAST",
+    "NO_ROOM",
+    "WRONG_LAST",
+    "NatsSettings",
+    "connect_to_nats",
+    "ensure_stream",
+    "is_name",
+]
+
+_log = logging.getLogger(__name__)
+
+# The header by which a publisher says which message it saw last under a subject; 0: none.
+EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
+# JetStream's numbers of errors, as in the server's errors.json.
+WRONG_LAST = 10071
+NO_ROOM = frozenset({10023, 10028, 10047, 10077})
+_NO_CLUSTER = frozenset({10074, 10005})
+
+_REPLICAS_OF_CLUSTER = 3
+_START_SECONDS = 10.0
+_RECONNECT_SECONDS = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class NatsSettings:
+    """Where NATS is, and how it lets a service in."""
+
+    nats: Annotated[
+        tuple[str, ...],
+        Setting("NATS servers with JetStream, nats://HOST:PORT separated by commas; unset: none"),
+    ] = ()
+    nats_tls_ca: Annotated[
+        Path | None, Setting("authorities of their certificates, PEM; unset: no TLS")
+    ] = None
+    nats_tls_cert: Annotated[
+        Path | None, Setting("certificate chain to show to them, PEM; read again to reconnect")
+    ] = None
+    nats_tls_key: Annotated[Path | None, Setting("its private key, PEM")] = None
+    nats_token_file: Annotated[
+        Path | None, Setting("file that holds the token to show to them")
+    ] = None
+    nats_stream: Annotated[str, Setting("name of the stream that keeps the frames")] = (
+        "ugicm-frames"
+    )
+    nats_replicas: Annotated[
+        int | None,
+        Setting("servers that keep each frame; unset: 3 in a cluster, else 1", 1, 5),
+    ] = None
+
+
+@asynccontextmanager
+async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator[Client]:
+    """Connect to the first server that answers, and to another whenever that one is lost.
+
+    Args:
+        settings: which servers, and what to show to them.
+        name: what the connection is called in the servers' own lists.
+
+    Raises:
+        BadSettings: an address, a file or the stream's name cannot be used.
+        Unreachable: no server lets us in.
+    """
+    context = _tls_of(settings)
+    token = _token_of(settings)
+    last_failure: list[Exception] = []
+    closing = asyncio.Event()
+
+    async def failed(error: Exception) -> None:
+        last_failure[:] = [error]
+
+    async def lost() -> None:
+        if closing.is_set():
+            return
+        _log.warning("lost the connection to NATS; trying all servers")
+        if context is not None:
+            # Certificates are renewed within the life of a process.
+            try:
+                _load(context, settings)
+            except (OSError, ssl.SSLError) as error:
+                _log.warning("cannot read the certificate for NATS again: %s", error)
+
+    async def back() -> None:
+        _log.info("connected to NATS again")
+
+    where = ", ".join(settings.nats)
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            client = await nats.connect(
+                list(settings.nats),
+                name=name,
+                tls=context,
+                token=token,
+                error_cb=failed,
+                disconnected_cb=lost,
+                reconnected_cb=back,
+                connect_timeout=2,
+                reconnect_time_wait=_RECONNECT_SECONDS,
+                max_reconnect_attempts=-1,
+                ping_interval=5,
+                max_outstanding_pings=2,
+            )
+    except (NatsError, OSError, TimeoutError, ValueError) as error:
+        why = last_failure[0] if last_failure else error
+        raise Unreachable(
+            f"no NATS server lets us in at {where} within {_START_SECONDS:g} s: {_words(why)}"
+        ) from error
+    try:
+        yield client
+    finally:
+        closing.set()
+        await client.close()
+
+
+async def ensure_stream(jetstream: JetStreamContext, wanted: StreamConfig) -> StreamInfo:
+    """Return the stream that keeps ``wanted.subjects``, made or given new limits where needed.
+
+    Where ``wanted`` leaves the number of replicas open, a cluster keeps three.
+
+    Raises:
+        Unreachable: there is no JetStream, or it refuses the stream.
+    """
+    try:
+        try:
+            found = await jetstream.stream_info(wanted.name or "")
+        except NotFoundError:
+            return await _make(jetstream, wanted)
+        kept = found.config
+        replicas = wanted.num_replicas or kept.num_replicas
+        limits = (wanted.max_age, wanted.max_bytes, replicas)
+        if (kept.max_age, kept.max_bytes, kept.num_replicas) == limits:
+            return found
+        return await jetstream.update_stream(wanted.evolve(num_replicas=replicas))
+    except ServiceUnavailableError as error:
+        raise Unreachable("the NATS servers have no JetStream, or no majority of it") from error
+    except (NatsError, TimeoutError) as error:
+        raise Unreachable(f"the stream {wanted.name} cannot be had: {_words(error)}") from error
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text can name a stream or a consumer, and stand in a subject."""
+    return bool(text) and all(one.isascii() and (one.isalnum() or one in "-_") for one in text)
+
+
+async def _make(jetstream: JetStreamContext, wanted: StreamConfig) -> StreamInfo:
+    replicas = wanted.num_replicas or _REPLICAS_OF_CLUSTER
+    try:
+        return await jetstream.add_stream(wanted.evolve(num_replicas=replicas))
+    except APIError as error:
+        if wanted.num_replicas is None and error.err_code in _NO_CLUSTER:
+            return await jetstream.add_stream(wanted.evolve(num_replicas=1))
+        raise
+
+
+def _tls_of(settings: NatsSettings) -> ssl.SSLContext | None:
+    problems = []
+    for address in settings.nats:
+        parts = urlsplit(address)
+        if parts.scheme not in ("nats", "tls") or not parts.hostname:
+            problems.append(f"--nats: an address is nats://HOST:PORT, got {parts.hostname!r}")
+        elif parts.username is not None:
+            problems.append("--nats: secrets do not belong in an address, see --nats-token-file")
+    if not is_name(settings.nats_stream):
+        problems.append(
+            f"--nats-stream: a name has letters, digits, '-' and '_', got {settings.nats_stream!r}"
+        )
+    if (settings.nats_tls_cert is None) != (settings.nats_tls_key is None):
+        problems.append("--nats-tls-cert and --nats-tls-key go together")
+    if settings.nats_tls_ca is None and settings.nats_tls_cert is not None:
+        problems.append("--nats-tls-cert needs --nats-tls-ca")
+    if problems:
+        raise BadSettings(problems)
+    if settings.nats_tls_ca is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=str(settings.nats_tls_ca))
+        _load(context, settings)
+    except (OSError, ssl.SSLError) as error:
+        raise BadSettings([f"--nats-tls-*: the files cannot be used: {error}"]) from error
+    return context
+
+
+def _load(context: ssl.SSLContext, settings: NatsSettings) -> None:
+    if settings.nats_tls_ca is not None:
+        context.load_verify_locations(cafile=str(settings.nats_tls_ca))
+    if settings.nats_tls_cert is not None:
+        context.load_cert_chain(settings.nats_tls_cert, settings.nats_tls_key)
+
+
+def _token_of(settings: NatsSettings) -> str | None:
+    if settings.nats_token_file is None:
+        return None
+    try:
+        return settings.nats_token_file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings([f"--nats-token-file: cannot be read: {error}"]) from error
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, APIError):
+        return str(error.description)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__

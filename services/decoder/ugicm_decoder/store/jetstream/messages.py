@@ -1,0 +1,103 @@
+"""Turn frames and gaps into messages of a stream, and the heads of messages back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from ugicm_codec import StreamInfo
+from ugicm_decoder.store.interface import Frame, FrameRecord, Gap, GapReason
+from ugicm_servicekit.wire import FrameKey
+
+__all__ = [
+    "HEAD_BYTES",
+    "SIZE",
+    "Head",
+    "all_subjects",
+    "frame_headers",
+    "frame_subject",
+    "gap_subject",
+    "parse",
+]
+
+# What a message takes beside its stream, at most: subject, headers and the server's own.
+HEAD_BYTES = 1024
+# Where a message comes without its bytes, the server says how many they are.
+SIZE = "Nats-Msg-Size"
+_FRAME = "Ugicm-Frame"
+_FORMAT = "1"
+_GAP = "gap"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a message says without its bytes; of a frame, also what its bytes must hash to."""
+
+    what: FrameRecord | Gap
+    sha256: bytes = b""
+
+
+def all_subjects(stream: str) -> str:
+    """Return what matches every message of a stream; its second word is the camera."""
+    return f"{stream}.>"
+
+
+def frame_subject(stream: str, key: FrameKey) -> str:
+    """Return the subject that only one frame has: the server itself sees a second one coming."""
+    return f"{stream}.{_word(key.camera)}.{key.epoch}.{key.sequence}"
+
+
+def gap_subject(stream: str, gap: Gap) -> str:
+    """Return the subject that says all of a gap."""
+    span = f"{gap.first_sequence}.{gap.last_sequence}.{int(gap.reason)}"
+    return f"{stream}.{_word(gap.camera)}.{gap.epoch}.{_GAP}.{span}"
+
+
+def frame_headers(frame: Frame) -> dict[str, str]:
+    """Return what readers must know of a frame before they have its bytes."""
+    info = frame.info
+    words = (
+        _FORMAT,
+        frame.captured_ns,
+        info.version,
+        info.latents_id.hex(),
+        info.height,
+        info.width,
+        info.quality_step,
+        sha256(frame.stream).hexdigest(),
+    )
+    return {_FRAME: " ".join(map(str, words))}
+
+
+def parse(subject: str, headers: Mapping[str, str], stored_ns: int) -> Head:
+    """Return what a message of the stream is.
+
+    Raises:
+        ValueError: it is none of ours.
+    """
+    _, camera, epoch, *words = subject.split(".")
+    camera = camera.replace("=", ".")
+    if words[0] == _GAP:
+        first, last, reason = map(int, words[1:])
+        return Head(Gap(camera, int(epoch), first, last, GapReason(reason)))
+    (sequence,) = map(int, words)
+    layout, *numbers = headers.get(_FRAME, "").split()
+    if layout != _FORMAT:
+        raise ValueError(f"a frame's header has format {_FORMAT}, got {layout}")
+    captured, version, latents_id, height, width, step, checksum = numbers
+    info = StreamInfo(
+        version=int(version),
+        latents_id=bytes.fromhex(latents_id),
+        height=int(height),
+        width=int(width),
+        quality_step=int(step),
+        num_bytes=int(headers[SIZE]),
+    )
+    key = FrameKey(camera, int(epoch), sequence)
+    return Head(FrameRecord(key, int(captured), stored_ns, info), bytes.fromhex(checksum))
+
+
+def _word(camera: str) -> str:
+    # A dot would end the word; no camera's name has a sign of equality.
+    return camera.replace(".", "=")
