@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import cv2
 import grpc
 import numpy as np
 import pytest
+import torch
 
 from tests.analytics.analyzers import Brightness, Broken, bright
 from tests.analytics.harness import MACHINE, FixedDecoder, analyzing, decoding, key, rgb
@@ -16,6 +18,7 @@ from ugicm.v1 import types_pb2 as types
 from ugicm_analytics.errors import AnalyzerStuck, AnalyzerTooSlow
 from ugicm_analytics.lanes import Lane
 from ugicm_analyzers.protocol import AnalyzerInfo, Findings, Task
+from ugicm_analyzers.threads import limit_threads
 from ugicm_servicekit.batching import BatchLimits
 from ugicm_servicekit.errors import Overloaded
 
@@ -92,6 +95,23 @@ async def test_pictures_that_wait_share_batches_by_size(lane_of):
     assert found == [number / 5 for number in range(6)]
     assert analyzer.batches[0] == [4]
     assert sorted(analyzer.batches[1:]) == [[4, 4, 4, 4], [8, 8]]
+
+
+async def test_an_analyzer_computes_with_as_many_threads_as_libraries_were_limited_to(lane_of):
+    class Counting(Brightness):
+        def analyze(self, pictures, labels):
+            self.counts = cv2.getNumThreads(), torch.get_num_threads()
+            return super().analyze(pictures, labels)
+
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    analyzer = Counting()
+    limit_threads(3)
+    try:
+        await lane_of(analyzer).look(grey(51), ())
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
+    assert analyzer.counts == (3, 3)
 
 
 async def test_a_batch_tells_what_it_waited_and_took(lane_of):
