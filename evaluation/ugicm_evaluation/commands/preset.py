@@ -106,7 +106,7 @@ def preset(
 
 def _explain(name: str, material: Material) -> None:
     found = PRESETS[name]
-    click.echo(found.about)
+    click.echo(f"{name}: {found.about}")
     for benchmark in found.benchmarks(material):
         click.echo(f"  {benchmark.about}")
     click.echo("needs")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -25,13 +24,7 @@ _VIEWS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # The toy study's (Eq. 3).
 _DELTAS = (1, 2, 8)
 
-_TABLES = (
-    Goal.CLASSIFICATION,
-    Goal.DETECTION,
-    Goal.INSTANCES,
-    Goal.SEMANTICS,
-    Goal.PERCEPTION,
-)
+_FOR_MODELS = (Goal.CLASSIFICATION, Goal.DETECTION, Goal.INSTANCES, Goal.SEMANTICS)
 
 
 @dataclass(frozen=True)
@@ -202,13 +195,22 @@ def _toy_files(material: Material) -> tuple[Need, ...]:
     return (*_backbone_file(material), Need("the teacher", path, "`ugicm-train teacher --help`"))
 
 
-_table = partial(Preset, codecs=_with_and_without, files=_backbone_file)
-
 PRESETS: Mapping[str, Preset] = {
     **{
-        goal.value: _table(f"{goal.value}: backbone with and without UG-ICM (Fig. 5, 6)", (goal,))
-        for goal in _TABLES
+        goal.value: Preset(
+            "backbone with and without UG-ICM, for models (Fig. 5)",
+            (goal,),
+            _with_and_without,
+            _backbone_file,
+        )
+        for goal in _FOR_MODELS
     },
+    Goal.PERCEPTION.value: Preset(
+        "backbone with and without UG-ICM, for people (Fig. 6)",
+        (Goal.PERCEPTION,),
+        _with_and_without,
+        _backbone_file,
+    ),
     "views": Preset(
         "human against machine view, and between (Fig. 9)",
         (Goal.DETECTION, Goal.PERCEPTION),
