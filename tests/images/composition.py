@@ -23,7 +23,7 @@ SETTINGS = {
     "console": ConsoleSettings,
 }
 # Each of these profiles is a whole system.
-SYSTEMS = ("plain", "gpu", "tls")
+SYSTEMS = ("plain", "gpu", "tls", "nats")
 
 
 def composition(environment=None):
@@ -45,10 +45,10 @@ def ours(content):
 
 
 def started(content, profile):
-    """Return the services of a profile, by the name that the others know them by."""
+    """Return the services of ours in a profile, by the name that the others know them by."""
     found = {}
     for name, service in content["services"].items():
-        if profile in service["profiles"]:
+        if profile in service["profiles"] and "build" in service:
             known_as = kind(name)
             assert known_as not in found, f"two of {known_as} in {profile}"
             found[known_as] = service

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 
 import click
@@ -131,7 +132,7 @@ def test_what_is_written_lies_on_a_volume(name):
     settings = settings_of(name, OURS[name])
     for field in ("spool", "store", "results"):
         path = getattr(settings, field, None)
-        if path is not None:
+        if path is not None and not (field == "store" and settings.nats):
             assert mounts(OURS[name])[str(path.parent)] in CONTENT["volumes"]
 
 
@@ -205,12 +206,25 @@ def test_build_arguments_are_known():
 
 def test_images_of_others_have_versions_health_checks_and_users():
     others = {n: one for n, one in CONTENT["services"].items() if n not in OURS}
-    assert set(others) == {"prometheus", "grafana"}
+    assert set(others) == {"prometheus", "grafana", "nats"}
     for service in others.values():
         assert service["image"].partition(":")[2] not in ("", "latest")
         assert service["healthcheck"]["test"][0] == "CMD"
         assert service["read_only"]
-        assert not service["user"].startswith(("0", "root"))
+        assert service["cap_drop"] == ["ALL"]
+        assert ":" in service["user"]
+
+
+def test_frames_lie_in_nats_where_it_is_chosen():
+    decoder = started(CONTENT, "nats")["decoder"]
+    server = CONTENT["services"]["nats"]
+    text = (ROOT / "deploy" / "nats.conf").read_text()
+    settings = dict(re.findall(r"^ *(\w+): *(\S+)$", text, re.MULTILINE))
+    assert settings_of("decoder-nats", decoder).nats == (f"nats://nats:{settings['port']}",)
+    assert "nats" in server["profiles"]
+    assert mounts(server)[settings["store_dir"]] in CONTENT["volumes"]
+    assert f":{settings['http']}/healthz" in server["healthcheck"]["test"][-1]
+    assert list(decoder["depends_on"]) == ["nats"]
 
 
 def test_volumes_are_those_that_are_used():
