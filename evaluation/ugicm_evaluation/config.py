@@ -28,6 +28,7 @@ __all__ = [
     "Labelled",
     "Lpips",
     "Model",
+    "Models",
     "Pictures",
     "PillowFormat",
     "RunConfig",
@@ -45,6 +46,8 @@ View: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Qualities: TypeAlias = Annotated[tuple[Quality, ...], msgspec.Meta(min_length=1)]
 Views: TypeAlias = Annotated[tuple[View, ...], msgspec.Meta(min_length=1)]
+# One with a range of rates, or several of one rate each, whose qualities are 0, 1, and so on.
+Models: TypeAlias = str | Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
 Fidelity: TypeAlias = Literal["psnr", "ssim", "ms-ssim", "lpips"]
 
 
@@ -155,18 +158,25 @@ class Model(_Codec, frozen=True, kw_only=True, tag="model"):
     """A model of this project.
 
     Attributes:
-        model: a bundled model's name, or a model file.
+        model: a bundled model's name, or a model file; or several, of one rate each, which make
+            one curve: qualities are then their places in the list, from 0.
         views: that are decoded from each stream.
         sweep: further views at some of the qualities.
         within: name of a model above in the list: every picture is coded to at most the bytes
             of that model's stream of the same quality.
     """
 
-    model: str
+    model: Models
     qualities: Qualities
     views: Views = (0.0,)
     sweep: Sweep | None = None
     within: Name | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` where a quality is no model's."""
+        _check_places(self.model, self.qualities)
+        if self.within is not None and not isinstance(self.model, str):
+            raise ValueError(f"{self.name}: only a model with a range of rates can stay within")
 
     def views_at(self, quality: int) -> tuple[float, ...]:
         """Return the views that are decoded from streams of a quality, in ascending order."""
@@ -178,7 +188,7 @@ class Updated(_Codec, frozen=True, kw_only=True, tag="updated"):
     """A model whose human view is updated under a teacher that sees the original: a study.
 
     Attributes:
-        model: a bundled model's name, or a model file.
+        model: as above.
         teacher: as ``ugicm-train run`` takes it.
         delta: levels of 255 by which a value may change at most.
         step_levels: levels of 255 by which one step changes every value; the paper gives none.
@@ -187,12 +197,16 @@ class Updated(_Codec, frozen=True, kw_only=True, tag="updated"):
         steps: of the update; by default as many as reach the paper's largest delta, 8.
     """
 
-    model: str
+    model: Models
     qualities: Qualities
     teacher: str
     delta: Annotated[int, msgspec.Meta(ge=1, le=255)]
     step_levels: Annotated[float, msgspec.Meta(gt=0.0, le=255.0)] = 0.25
     steps: Positive = 32
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` where a quality is no model's."""
+        _check_places(self.model, self.qualities)
 
 
 class PillowFormat(_Codec, frozen=True, kw_only=True, tag="pillow"):
@@ -320,6 +334,13 @@ class RunConfig(_Table, frozen=True, kw_only=True):
                 _check_budget(codec, self.codecs[:index])
 
 
+def _check_places(model: Models, qualities: Qualities) -> None:
+    if not isinstance(model, str) and max(qualities) >= len(model):
+        raise ValueError(
+            f"{len(model)} models have the qualities 0 to {len(model) - 1}, got {max(qualities)}"
+        )
+
+
 def _known(what: str, names: Iterable[str], known: set[str]) -> None:
     unknown = sorted(set(names) - known)
     if unknown:
@@ -374,15 +395,21 @@ def read_config(path: Path) -> RunConfig:
 def _codec_beside(config: CodecConfig, folder: Path) -> CodecConfig:
     match config:
         case Model():
-            return msgspec.structs.replace(config, model=_beside(config.model, folder))
+            return msgspec.structs.replace(config, model=_models_beside(config.model, folder))
         case Updated():
             return msgspec.structs.replace(
                 config,
-                model=_beside(config.model, folder),
+                model=_models_beside(config.model, folder),
                 teacher=_beside(config.teacher, folder),
             )
         case _:
             return config
+
+
+def _models_beside(model: Models, folder: Path) -> Models:
+    if isinstance(model, str):
+        return _beside(model, folder)
+    return tuple(_beside(one, folder) for one in model)
 
 
 def _beside(text: str, folder: Path) -> str:

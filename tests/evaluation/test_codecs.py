@@ -8,10 +8,12 @@ import torch
 from PIL import Image
 
 import torchvision_cpu
+from tests.codec.conftest import TINY, TINY_MLICPP
 from tests.pictures import scene
 from ugicm_evaluation.codecs.classical import AVIF, JPEG, JPEG_XL, WEBP, PillowCodec, available
 from ugicm_evaluation.codecs.compressai_zoo import ZooCodec
 from ugicm_evaluation.codecs.decoded import DecodedPictures
+from ugicm_evaluation.codecs.model import ModelCodec, ModelSet
 from ugicm_evaluation.errors import BadCodec, BadPicture
 from ugicm_evaluation.metrics.fidelity import psnr
 
@@ -138,3 +140,26 @@ def test_views_of_one_stream_have_one_size(table):
     table.write_text(f"{HEAD}a,3,700,decoded.png,0\na,3,701,decoded.png,1\n")
     with pytest.raises(BadPicture, match="700 and 701 bytes"):
         DecodedPictures(table, name="theirs").outcome("a", 3, (0.0, 1.0))
+
+
+@pytest.fixture
+def two_models():
+    return ModelSet([str(TINY), str(TINY_MLICPP)])
+
+
+@pytest.mark.parametrize(("place", "model"), [(0, TINY), (1, TINY_MLICPP)])
+def test_of_models_of_one_rate_each_a_quality_is_the_place(two_models, place, model):
+    picture, alone = scene(64, 64), ModelCodec(str(model))
+    stream = two_models.encode(picture, place)
+    assert stream == alone.encode(picture, 50)
+    views = (0.0, 1.0)
+    for one, other in zip(
+        two_models.decode(stream, views), alone.decode(stream, views), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert alone.identity in two_models.identity
+
+
+def test_models_whose_streams_cannot_be_told_apart_are_no_set():
+    with pytest.raises(BadCodec, match="of tiny, tiny, two code the same latents"):
+        ModelSet([str(TINY), str(TINY)])

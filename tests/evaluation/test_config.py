@@ -40,6 +40,21 @@ def test_a_preset_is_a_value_and_a_variant_a_copy():
     assert hash(config) != hash(more)
 
 
+OF_RATES = """
+[[codecs]]
+kind = "model"
+name = "q"
+model = ["q1.safetensors", "q2.safetensors"]
+"""
+
+
+def test_models_of_a_list_are_files_beside_the_configuration(tmp_path):
+    for name in ("q1", "q2"):
+        (tmp_path / f"{name}.safetensors").touch()
+    (codec,) = read(tmp_path, PHOTOS, OF_RATES + "qualities = [0, 1]").codecs
+    assert codec.model == tuple(str(tmp_path / f"{name}.safetensors") for name in ("q1", "q2"))
+
+
 @pytest.mark.parametrize(
     ("parts", "complaint"),
     [
@@ -54,6 +69,11 @@ def test_a_preset_is_a_value_and_a_variant_a_copy():
         ([PHOTOS + "colour = 1", JPEG], r"unknown field `colour` - at `\$\.datasets\[0\]`"),
         ([PHOTOS.replace("pictures", "films"), JPEG], "Invalid value 'films'"),
         ([PHOTOS, JPEG.replace("50", "101")], "<= 100"),
+        ([PHOTOS, OF_RATES + "qualities = [0, 2]"], "2 models have the qualities 0 to 1, got 2"),
+        (
+            [PHOTOS, OF_RATES + 'qualities = [0]\nwithin = "JPEG"'],
+            "q: only a model with a range of rates can stay within",
+        ),
         ([PHOTOS, JPEG + 'datasets = ["kodak"]'], "datasets of JPEG: none is called 'kodak'"),
         ([PHOTOS, PLAIN, OURS], "plain: no model above it is called 'ours'"),
         ([PHOTOS, OURS, PLAIN.replace("20", "30")], "plain: ours has no quality 30 to stay within"),

@@ -69,6 +69,18 @@ def test_human_and_machine_view_are_compared_in_mean_average_precision_and_pixel
     assert pixels.metrics == ("psnr", "ssim", "lpips")
 
 
+@pytest.mark.parametrize("name", ["detection", "views", "clip-scales", "toy-study"])
+def test_models_of_one_rate_each_make_one_curve(tmp_path, name):
+    names = {what: [tmp_path / f"{what}-{n}" for n in range(4)] for what in "mbs"}
+    files = {what: tuple(paths) for what, paths in names.items()}
+    models = tuple(map(str, files["m"]))
+    more = {"models": models, "backbones": files["b"], "single_scale": files["s"]}
+    found = make_config(name, material(tmp_path, Setting.PAPER, **more))
+    for codec in found.codecs:
+        assert codec.qualities == (0, 1, 2, 3)
+        assert len(codec.model) == 4
+
+
 def test_the_toy_study_updates_by_three_deltas(tmp_path):
     found = make_config("toy-study", material(tmp_path, Setting.PAPER))
     assert [one.delta for one in found.codecs if isinstance(one, Updated)] == [1, 2, 8]

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from ugicm_evaluation.codecs.classical import AVIF, JPEG, JPEG_XL, WEBP, available
 from ugicm_evaluation.codecs.compressai_zoo import ZooCodec
 from ugicm_evaluation.codecs.decoded import DecodedPictures
-from ugicm_evaluation.codecs.model import ModelCodec
+from ugicm_evaluation.codecs.model import open_models
 from ugicm_evaluation.codecs.protocol import FinishedCodec, PictureCodec
 from ugicm_evaluation.codecs.updated import UpdatedCodec
 from ugicm_evaluation.config import CodecConfig, Decoded, Model, PillowFormat, Updated, Zoo
@@ -29,10 +29,10 @@ def open_codec(config: CodecConfig) -> AnyCodec:
     """
     match config:
         case Model():
-            return ModelCodec(config.model)
+            return open_models(config.model)
         case Updated():
             return UpdatedCodec(
-                config.model,
+                open_models(config.model),
                 config.teacher,
                 delta=config.delta,
                 step_levels=config.step_levels,

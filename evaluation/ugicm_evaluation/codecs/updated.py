@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ugicm_evaluation.codecs.model import ModelCodec
+from ugicm_evaluation.codecs.protocol import PictureCodec
 from ugicm_evaluation.datasets.protocol import Picture
 from ugicm_evaluation.judges.clip_space import teacher_hash
 from ugicm_training.teachers.opening import open_teacher
@@ -24,24 +24,31 @@ __all__ = ["UpdatedCodec", "update"]
 _LEVELS = 255.0
 
 
-class UpdatedCodec(ModelCodec):
-    """A model whose decoded pictures are updated; its streams are the model's own."""
+class UpdatedCodec:
+    """A codec whose decoded pictures are updated; its files are the codec's own."""
 
     def __init__(
-        self, model: str, teacher: str, *, delta: int, step_levels: float, steps: int
+        self, codec: PictureCodec, teacher: str, *, delta: int, step_levels: float, steps: int
     ) -> None:
-        """Open both; the arguments are those of ``config.Updated``.
+        """Open the teacher; arguments are those of ``config.Updated``.
 
         Raises:
-            ModelError: the model is unknown or damaged.
-            TrainingError: the teacher is not to be had.
+            TrainingError: it is not to be had.
         """
-        super().__init__(model)
+        self._codec = codec
         self._teacher = open_teacher(teacher, torch.device("cpu"))
         self._delta, self._step_levels, self._steps = delta, step_levels, steps
-        self.identity += (
-            f" updated by {delta} in {steps} steps of {step_levels} under {teacher_hash(teacher)}"
+        self.name, self.suffix = codec.name, codec.suffix
+        self.identity = (
+            f"{codec.identity} updated by {delta} in {steps} steps of {step_levels} "
+            f"under {teacher_hash(teacher)}"
         )
+
+    def encode(self, picture: Picture, quality: int) -> bytes:
+        return self._codec.encode(picture, quality)
+
+    def decode(self, data: bytes, views: Sequence[float]) -> list[Picture]:
+        return self._codec.decode(data, views)
 
     def refine(self, pictures: Sequence[Picture], original: Picture) -> list[Picture]:
         return [

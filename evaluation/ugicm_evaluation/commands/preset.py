@@ -53,11 +53,27 @@ def _list(context: click.Context, parameter: click.Parameter, value: object) -> 
     help="The paper's data and judges, or small ones as `ugicm-evaluate report` reads them.",
 )
 @click.option("--subset", type=click.IntRange(1), metavar="N", help="At most N pictures of a set.")
-@click.option("--model", default="default", show_default=True, help="UG-ICM: a name or a file.")
 @click.option(
-    "--backbone", type=click.Path(path_type=Path), help="The same without UG-ICM: a file."
+    "--model",
+    "models",
+    multiple=True,
+    default=("default",),
+    show_default=True,
+    help="UG-ICM: a name or a file; repeatable, for models of one rate each.",
 )
-@click.option("--single-scale", type=click.Path(path_type=Path), help="For clip-scales: a file.")
+@click.option(
+    "--backbone",
+    "backbones",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The same without UG-ICM, files; by default models/backbone.safetensors of the folder.",
+)
+@click.option(
+    "--single-scale",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="For clip-scales, files; by default models/single-scale.safetensors of the folder.",
+)
 @click.option(
     "--teacher",
     default="open_clip:ViT-B-32:openai",
@@ -78,9 +94,9 @@ def preset(
     data: Path,
     setting: str,
     subset: int | None,
-    model: str,
-    backbone: Path | None,
-    single_scale: Path | None,
+    models: tuple[str, ...],
+    backbones: tuple[Path, ...],
+    single_scale: tuple[Path, ...],
     teacher: str,
     output: Path | None,
     processes: int,
@@ -90,7 +106,7 @@ def preset(
 
     Example: ugicm-evaluate preset detection --data data/ --subset 100
     """
-    material = Material(data, Setting(setting), model, backbone, single_scale, teacher, subset)
+    material = Material(data, Setting(setting), models, backbones, single_scale, teacher, subset)
     if explain:
         _explain(name, material)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +34,8 @@ class Material:
     Attributes:
         data: the folder that holds data sets and weights.
         setting: whose data and judges.
-        model: the UG-ICM model, by name or file.
-        backbone: the same network without UG-ICM, a file; by default expected in the folder.
+        models: UG-ICM, by name or file: one with a range of rates, or one for each rate.
+        backbones: the same without UG-ICM, files; by default one is expected in the folder.
         single_scale: UG-ICM trained with the global CLIP loss alone; as above.
         teacher: of the toy study, as ``ugicm-train run`` takes it.
         subset: of each data set at most so many pictures, spread evenly; None for all.
@@ -43,19 +43,19 @@ class Material:
 
     data: Path
     setting: Setting = Setting.PAPER
-    model: str = "default"
-    backbone: Path | None = None
-    single_scale: Path | None = None
+    models: tuple[str, ...] = ("default",)
+    backbones: tuple[Path, ...] = ()
+    single_scale: tuple[Path, ...] = ()
     teacher: str = "open_clip:ViT-B-32:openai"
     subset: int | None = None
 
     @property
-    def backbone_file(self) -> Path:
-        return self.backbone or self.data / "models" / "backbone.safetensors"
+    def backbone_files(self) -> tuple[Path, ...]:
+        return self.backbones or (self.data / "models" / "backbone.safetensors",)
 
     @property
-    def single_scale_file(self) -> Path:
-        return self.single_scale or self.data / "models" / "single-scale.safetensors"
+    def single_scale_files(self) -> tuple[Path, ...]:
+        return self.single_scale or (self.data / "models" / "single-scale.safetensors",)
 
 
 @dataclass(frozen=True)
@@ -125,29 +125,33 @@ def _part(dataset: DatasetConfig, most: int | None) -> DatasetConfig:
     return msgspec.structs.replace(dataset, most=min(most, dataset.most or most))
 
 
+def _model(name: str, models: Sequence[str | Path], views: tuple[float, ...] = (_HUMAN,)) -> Model:
+    """Return a codec of a model with a range of rates, or of one model for each rate."""
+    names = tuple(map(str, models))
+    if len(names) == 1:
+        return Model(name=name, model=names[0], qualities=_QUALITIES, views=views)
+    return Model(name=name, model=names, qualities=tuple(range(len(names))), views=views)
+
+
 def _backbone(material: Material) -> Model:
-    return Model(name="backbone", model=str(material.backbone_file), qualities=_QUALITIES)
+    return _model("backbone", material.backbone_files)
 
 
 def _with_and_without(material: Material) -> tuple[CodecConfig, ...]:
     """Compare the backbone with UG-ICM's two views (Fig. 5 and 6)."""
-    views = (_HUMAN, _MACHINE)
-    model = Model(name="UG-ICM", model=material.model, qualities=_QUALITIES, views=views)
-    return (_backbone(material), model)
+    return (_backbone(material), _model("UG-ICM", material.models, (_HUMAN, _MACHINE)))
 
 
 def _along_the_view(material: Material) -> tuple[CodecConfig, ...]:
     """Compare the backbone with human and machine view, and what lies between (Fig. 9)."""
-    model = Model(name="UG-ICM", model=material.model, qualities=_QUALITIES, views=_VIEWS)
-    return (_backbone(material), model)
+    return (_backbone(material), _model("UG-ICM", material.models, _VIEWS))
 
 
 def _clip_scales(material: Material) -> tuple[CodecConfig, ...]:
     """Compare machine views taught by the global CLIP loss and by that at all scales (Fig. 10)."""
-    single = str(material.single_scale_file)
-    return tuple(
-        Model(name=name, model=model, qualities=_QUALITIES, views=(_MACHINE,))
-        for name, model in (("single", single), ("multi", material.model))
+    return (
+        _model("single", material.single_scale_files, (_MACHINE,)),
+        _model("multi", material.models, (_MACHINE,)),
     )
 
 
@@ -179,12 +183,13 @@ def updated_under(teacher: str, model: Model) -> tuple[Updated, ...]:
 
 def _backbone_file(material: Material) -> tuple[Need, ...]:
     source = "a model trained without UG-ICM, or imported: `ugicm models import --help`"
-    return (Need("the backbone", material.backbone_file, source),)
+    return tuple(Need("the backbone", path, source) for path in material.backbone_files)
 
 
 def _single_scale_file(material: Material) -> tuple[Need, ...]:
     source = "a model trained with the global CLIP loss alone: docs/training.md"
-    return (Need("UG-ICM of a single scale", material.single_scale_file, source),)
+    files = material.single_scale_files
+    return tuple(Need("UG-ICM of a single scale", path, source) for path in files)
 
 
 def _toy_files(material: Material) -> tuple[Need, ...]:

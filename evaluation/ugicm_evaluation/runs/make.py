@@ -25,6 +25,7 @@ from ugicm_evaluation.config import (
     Decoded,
     Lpips,
     Model,
+    Models,
     PillowFormat,
     RunConfig,
     Updated,
@@ -344,10 +345,10 @@ def _without_folders(config: RunConfig) -> Any:
 def _codec_without_folders(codec: CodecConfig) -> CodecConfig:
     match codec:
         case Model():
-            return msgspec.structs.replace(codec, model=_file_name(codec.model))
+            return msgspec.structs.replace(codec, model=_file_names(codec.model))
         case Updated():
             return msgspec.structs.replace(
-                codec, model=_file_name(codec.model), teacher=_file_name(codec.teacher)
+                codec, model=_file_names(codec.model), teacher=_file_name(codec.teacher)
             )
         case _:
             return codec
@@ -357,6 +358,10 @@ def _judge_without_folders(judge: Analyzer | Clip) -> Analyzer | Clip:
     if isinstance(judge, Analyzer):
         return msgspec.structs.replace(judge, analyzer=_file_name(judge.analyzer))
     return msgspec.structs.replace(judge, teacher=_file_name(judge.teacher))
+
+
+def _file_names(model: Models) -> Models:
+    return _file_name(model) if isinstance(model, str) else tuple(map(_file_name, model))
 
 
 def _file_name(text: str) -> str:
