@@ -3,7 +3,7 @@
 Frames are coded beforehand, as cameras' encoders do on machines of their own, and ingested by a
 schedule. Analytics watches by itself and stores what its analyzers find. Lag counts from the
 moment at which a frame was due to the storing of its last result. Run it on a machine that does
-nothing else: ``python bench/analytics.py``.
+nothing else: ``python bench/analytics.py``. What the services compute, it tells on any machine.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -73,11 +74,32 @@ async def _measure(options: argparse.Namespace, console: Console) -> int:
             async with started("analytics", flags, log=folder / "analytics.log") as analytics:
                 await decoder.until_serving()
                 await analytics.until_serving()
+                processes = {
+                    name: psutil.Process(service.pid)
+                    for name, service in (("decoder", decoder), ("analytics", analytics))
+                }
+                before = {name: _processor_seconds(one) for name, one in processes.items()}
                 with console.status(f"watching for {options.seconds:g} s"):
                     frames = ingest(decoder.address, streams, cameras, options.rate)
                     sent = len([frame async for frame in frames])
                 async with PipelineClient(analytics.address) as client:
-                    return await _judge(client, sent, options, console)
+                    status = await _judge(client, sent, options, console)
+                used = {
+                    name: (_processor_seconds(one) - before[name]) / sent
+                    for name, one in processes.items()
+                }
+                busy = sum(used.values()) * options.rate * len(cameras)
+                console.print(
+                    "processor time of a frame: "
+                    + ", ".join(f"{name} {1000 * one:.0f} ms" for name, one in used.items())
+                    + f"; all cameras keep {busy:.2f} of {psutil.cpu_count()} processors busy"
+                )
+                return status
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 async def _judge(
