@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,7 +43,6 @@ NO_ROOM = frozenset({10023, 10028, 10047, 10077})
 _NO_CLUSTER = frozenset({10074, 10005})
 
 _REPLICAS_OF_CLUSTER = 3
-_START_SECONDS = 10.0
 _RECONNECT_SECONDS = 0.25
 
 
@@ -67,6 +67,9 @@ class NatsSettings:
     nats_stream: Annotated[str, Setting("name of the stream that keeps the frames")] = (
         "ugicm-frames"
     )
+    nats_start_seconds: Annotated[
+        float, Setting("how long to look for a server of them at the start", 0.1)
+    ] = 20.0
     nats_replicas: Annotated[
         int | None,
         Setting("servers that keep each frame; unset: 3 in a cluster, else 1", 1, 5),
@@ -109,7 +112,7 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
 
     where = ", ".join(settings.nats)
     try:
-        async with asyncio.timeout(_START_SECONDS):
+        async with asyncio.timeout(settings.nats_start_seconds):
             client = await nats.connect(
                 list(settings.nats),
                 name=name,
@@ -127,7 +130,8 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
     except (NatsError, OSError, TimeoutError, ValueError) as error:
         why = last_failure[0] if last_failure else error
         raise Unreachable(
-            f"no NATS server lets us in at {where} within {_START_SECONDS:g} s: {_words(why)}"
+            f"no NATS server lets us in at {where} within "
+            f"{settings.nats_start_seconds:g} s: {_words(why)}"
         ) from error
     try:
         yield client
@@ -136,34 +140,57 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
         await client.close()
 
 
-async def ensure_stream(jetstream: JetStreamContext, wanted: StreamConfig) -> StreamInfo:
+async def ensure_stream(
+    jetstream: JetStreamContext, wanted: StreamConfig, *, patience_seconds: float
+) -> StreamInfo:
     """Return the stream that keeps ``wanted.subjects``, made or given new limits where needed.
 
     Where ``wanted`` leaves the number of replicas open, a cluster keeps three.
 
+    Args:
+        jetstream: with a short limit on calls: what is asked during an election gets no answer.
+        wanted: its name, subjects and limits.
+        patience_seconds: how long to ask again.
+
     Raises:
         Unreachable: there is no JetStream, or it refuses the stream.
     """
-    try:
+    deadline = time.monotonic() + patience_seconds
+    while True:
         try:
-            found = await jetstream.stream_info(wanted.name or "")
-        except NotFoundError:
-            return await _make(jetstream, wanted)
-        kept = found.config
-        replicas = wanted.num_replicas or kept.num_replicas
-        limits = (wanted.max_age, wanted.max_bytes, replicas)
-        if (kept.max_age, kept.max_bytes, kept.num_replicas) == limits:
-            return found
-        return await jetstream.update_stream(wanted.evolve(num_replicas=replicas))
-    except ServiceUnavailableError as error:
-        raise Unreachable("the NATS servers have no JetStream, or no majority of it") from error
-    except (NatsError, TimeoutError) as error:
-        raise Unreachable(f"the stream {wanted.name} cannot be had: {_words(error)}") from error
+            return await _ensure(jetstream, wanted)
+        except ServiceUnavailableError as error:
+            failure: Exception = error
+            text = "the NATS servers have no JetStream, or no majority of it"
+        except (NatsError, TimeoutError) as error:
+            failure = error
+            text = f"the stream {wanted.name} cannot be had: {_words(error)}"
+        if time.monotonic() > deadline or _is_final(failure):
+            raise Unreachable(text) from failure
+        await asyncio.sleep(_RECONNECT_SECONDS)
 
 
 def is_name(text: str) -> bool:
     """Tell whether a text can name a stream or a consumer, and stand in a subject."""
     return bool(text) and all(one.isascii() and (one.isalnum() or one in "-_") for one in text)
+
+
+async def _ensure(jetstream: JetStreamContext, wanted: StreamConfig) -> StreamInfo:
+    try:
+        found = await jetstream.stream_info(wanted.name or "")
+    except NotFoundError:
+        return await _make(jetstream, wanted)
+    kept = found.config
+    replicas = wanted.num_replicas or kept.num_replicas
+    limits = (wanted.max_age, wanted.max_bytes, replicas)
+    if (kept.max_age, kept.max_bytes, kept.num_replicas) == limits:
+        return found
+    return await jetstream.update_stream(wanted.evolve(num_replicas=replicas))
+
+
+def _is_final(error: Exception) -> bool:
+    """Tell whether the servers understood what they were asked, and will not do it."""
+    return isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError)
 
 
 async def _make(jetstream: JetStreamContext, wanted: StreamConfig) -> StreamInfo:

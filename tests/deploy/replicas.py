@@ -27,7 +27,7 @@ def address(number):
 
 
 @asynccontextmanager
-async def replica(number, folder):
+async def replica(number, folder, *flags):
     """Run a decoder at its own address; yields its process once it serves."""
     arguments = (
         f"--host={address(number)}",
@@ -38,6 +38,7 @@ async def replica(number, folder):
         "--connection-age-seconds=2",
         "--latents-cache-bytes=0",
         "--views-cache-bytes=0",
+        *flags,
     )
     module = "tests.decoder.fake_service"
     async with started("-m", module, *arguments, at=address(number)) as (process, where):

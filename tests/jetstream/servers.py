@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -36,7 +37,7 @@ server_name: n{number}
 host: {host}
 port: {port}
 max_payload: 1MB
-jetstream {{ store_dir: "{folder}", max_mem: 64MB, max_file: 1GB }}
+jetstream {{ store_dir: "{folder}", max_mem: 64MB, max_file: {max_file} }}
 """
 CLUSTER = """
 cluster {{ name: test, host: {host}, port: {port}, routes: [{routes}] }}
@@ -50,12 +51,16 @@ class Servers:
         folder: for their files.
         numbers: of addresses; more than one form a cluster.
         extra: what else their configuration says.
+        max_file: what streams may take of each one's disk.
     """
 
-    def __init__(self, folder: Path, numbers: tuple[int, ...], extra: str = "") -> None:
+    def __init__(
+        self, folder: Path, numbers: tuple[int, ...], extra: str = "", max_file: str = "1GB"
+    ) -> None:
         self._folder = folder
         self._numbers = numbers
         self._extra = extra
+        self._max_file = max_file
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
@@ -65,7 +70,9 @@ class Servers:
     def start(self, number: int) -> None:
         host = address(number)
         folder = self._folder / f"n{number}"
-        config = CONFIG.format(number=number, host=host, port=PORT, folder=folder) + self._extra
+        config = self._extra + CONFIG.format(
+            number=number, host=host, port=PORT, folder=folder, max_file=self._max_file
+        )
         if len(self._numbers) > 1:
             routes = ", ".join(f"nats://{address(one)}:{CLUSTER_PORT}" for one in self._numbers)
             config += CLUSTER.format(host=host, port=CLUSTER_PORT, routes=routes)
@@ -106,9 +113,9 @@ async def ready(servers: Servers) -> None:
 
 
 @contextmanager
-def nats_servers(folder: Path, *numbers: int, extra: str = ""):
+def nats_servers(folder: Path, *numbers: int, **options: str) -> Iterator[Servers]:
     """Start servers; yields them, and kills them at the end."""
-    servers = Servers(folder, numbers, extra)
+    servers = Servers(folder, numbers, **options)
     try:
         for number in numbers:
             servers.start(number)

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import starmap
@@ -62,7 +63,7 @@ class Known:
 class Index:
     """The frame store's tables without streams, in a file that goes with the process.
 
-    Positions are the numbers that the stream gives its messages. Writes come from one task.
+    Positions are the numbers that the stream gives its messages.
 
     Raises:
         OSError, sqlite3.Error: there is no room for temporary files.
@@ -78,6 +79,7 @@ class Index:
             self._db.execute("UPDATE store SET id = ?", (store_id,))
             connections = [open_reader(path, opened) for _ in range(_NUM_READERS)]
             self._readers = Readers(connections, name="index-reader", failed=typed)
+            self._writer = ThreadPoolExecutor(1, thread_name_prefix="index-writer")
             self._opened = opened.pop_all()
 
     async def read(self, select: Callable[[sqlite3.Connection], _Result]) -> _Result:
@@ -86,10 +88,12 @@ class Index:
 
     async def write(self, change: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """Return what ``change`` returns, once all of it is to be seen."""
-        return await asyncio.to_thread(self._in_transaction, change)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writer, self._in_transaction, change)
 
     async def close(self) -> None:
-        """Forget all."""
+        """Finish what is under way, and forget all."""
+        await asyncio.to_thread(self._writer.shutdown)
         await self._readers.close()
         self._opened.close()
 

@@ -19,7 +19,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from ugicm_decoder.store.jetstream.tail import follow
 from ugicm_decoder.store.removals import Run, join_touching
-from ugicm_servicekit.jetstream import EXPECTED_LAST, WRONG_LAST, ensure_stream
+from ugicm_servicekit.jetstream import EXPECTED_LAST, WRONG_LAST, NatsSettings, ensure_stream
 from ugicm_servicekit.sqlite import signed, unsigned
 
 __all__ = ["Mark", "Marks"]
@@ -53,7 +53,7 @@ class Marks:
         self._jetstream = jetstream
         self._stream = stream
 
-    async def make(self, num_replicas: int | None) -> None:
+    async def make(self, settings: NatsSettings) -> None:
         """Make the stream where there is none.
 
         Raises:
@@ -63,11 +63,11 @@ class Marks:
             name=self._stream,
             subjects=[f"{self._stream}.>"],
             max_msgs_per_subject=1,
-            num_replicas=num_replicas,
+            num_replicas=settings.nats_replicas,
             max_age=0.0,
             max_bytes=-1,
         )
-        await ensure_stream(self._jetstream, config)
+        await ensure_stream(self._jetstream, config, patience_seconds=settings.nats_start_seconds)
 
     async def read(self) -> AsyncIterator[Mark]:
         """Yield all that are there now."""

@@ -149,8 +149,11 @@ class JetStreamFrameStore:
                 num_replicas=settings.nats_replicas,
                 allow_direct=True,
             )
-            jetstream = client.jetstream(timeout=10)
-            info = await ensure_stream(jetstream, config)
+            info = await ensure_stream(
+                client.jetstream(timeout=_CALL_SECONDS),
+                config,
+                patience_seconds=settings.nats_start_seconds,
+            )
             store = cls(
                 client,
                 name,
@@ -160,7 +163,7 @@ class JetStreamFrameStore:
                 max_bytes=max_bytes,
                 clock_ns=clock_ns,
             )
-            await store._begin(info, settings.nats_replicas)
+            await store._begin(info, settings)
             store._opened = opened.pop_all()
             return store
 
@@ -273,8 +276,8 @@ class JetStreamFrameStore:
         """Stop following, and release the connection."""
         await self._opened.aclose()
 
-    async def _begin(self, info: StreamInfo, num_replicas: int | None) -> None:
-        await self._marks.make(num_replicas)
+    async def _begin(self, info: StreamInfo, settings: NatsSettings) -> None:
+        await self._marks.make(settings)
         await self._index.write(lambda db: index.advance(db, self._position))
         following = asyncio.create_task(self._follow())
         self._opened.push_async_callback(_cancelled, following)
