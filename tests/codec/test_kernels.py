@@ -1,5 +1,7 @@
 """Each loop of the kernels computes what PyTorch's operations, one after the other, define."""
 
+import threading
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from tests.codec.test_fixedpoint import integers
-from ugicm_codec.entropy import kernels
+from ugicm_codec.entropy import attention, attention_kernels, kernels, sharing
+from ugicm_codec.entropy.checkerboard import checkerboard
 from ugicm_codec.entropy.endings import Ending, Function
 from ugicm_codec.entropy.fixedpoint import ACTIVATION_LIMIT
 
@@ -32,25 +35,33 @@ each_ending = pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 @given(
     size=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
     channels=st.lists(st.integers(1, 40), min_size=1, max_size=3),
-    reach=st.integers(0, 2),
+    kernel=st.sampled_from([1, 3, 5]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_digits_stand_for_their_numbers_among_zeros(size, channels, reach, seed):
+def test_digits_stand_for_neighbourhoods_among_zeros(size, channels, kernel, seed):
     # Every other part is a view into a wider map, as the halves of a layer's channels are.
     wide = [integers(*size, 2 * c, limit=ACTIVATION_LIMIT, seed=seed + c) for c in channels]
     maps = [each.to(torch.int16) for each in wide]
     parts = [each[..., each.shape[3] // 2 :] for each in maps[::2]]
     parts += [each[..., : each.shape[3] // 2].contiguous() for each in maps[1::2]]
-    high, low = kernels.split_parts(parts, reach).long()
-    margins = (0, 0, reach, reach, reach, reach)
-    assert torch.equal(high * 128 + low, functional.pad(torch.cat(parts, 3).long(), margins))
+    batch, height, width = size
+    positions = torch.randperm(height * width)[: 1 + seed % (height * width)]
+    high, low = kernels.gather_digits(parts, kernel, positions).long()
+    whole = torch.cat(parts, 3).permute(0, 3, 1, 2).double()
+    columns = functional.unfold(whole, kernel, padding=kernel // 2)[:, :, positions]
+    taps_outermost = columns.unflatten(1, (-1, kernel**2)).permute(0, 3, 2, 1)
+    expected = taps_outermost.reshape(batch * len(positions), -1).long()
+    assert torch.equal(high * 128 + low, expected)
     assert -64 <= int(low.min()) <= int(low.max()) <= 63
 
 
-def test_maps_whose_rows_do_not_follow_each_other_are_split_too():
+def test_maps_whose_rows_do_not_follow_each_other_are_gathered_too():
     values = integers(2, 6, 7, 5, limit=ACTIVATION_LIMIT).to(torch.int16)
-    cut = values[:, 1:5, 2:6]
-    assert torch.equal(kernels.split_parts([cut], 1), kernels.split_parts([cut.contiguous()], 1))
+    cut, everywhere = values[:, 1:5, 2:6], torch.arange(16)
+    assert torch.equal(
+        kernels.gather_digits([cut], 3, everywhere),
+        kernels.gather_digits([cut.contiguous()], 3, everywhere),
+    )
 
 
 @each_ending
@@ -103,3 +114,43 @@ def test_weights_may_lie_in_memory_in_any_order():
         kernels.depthwise(values, columns_first, bias, ending),
         kernels.depthwise(values, weight, bias, ending),
     )
+
+
+@pytest.mark.parametrize("shift", [18, 30, 0, -3])
+@pytest.mark.parametrize(
+    ("size", "channels"), [((1, 1, 1), 2), ((1, 5, 3), 6), ((2, 2, 9), 8), ((2, 11, 37), 16)]
+)
+def test_local_attention_is_what_attention_defines(size, channels, shift):
+    batch, height, width = size
+    qkv = integers(batch, height, width, 3 * channels, limit=ACTIVATION_LIMIT).short()
+    bias = integers(2, 25, 25, limit=2**20)
+    board = checkerboard(height, width, torch.device("cpu"))
+    assert torch.equal(
+        attention_kernels.attend_locally(qkv, bias, shift, board),
+        attention.attend_locally(qkv, bias, shift, board),
+    )
+
+
+def test_rows_are_shared_among_threads_and_none_is_left_out(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(sharing, "_WORTH_SHARING", 1)
+    threads, rows = set(), []
+
+    def kernel(begin, end, offset):
+        threads.add(threading.get_ident())
+        rows.extend(range(begin + offset, end + offset))
+
+    sharing.share(kernel, 10, 100, 5)
+    assert sorted(rows) == [*range(5, 15)]
+    assert threading.get_ident() in threads
+
+
+def test_what_one_of_the_threads_raises_is_raised(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+    def kernel(begin, end):
+        if end == 10:
+            raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        sharing.share(kernel, 10, 2**30)

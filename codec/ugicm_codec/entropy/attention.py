@@ -12,7 +12,7 @@ from torch.nn import functional
 from ugicm_codec.entropy.checkerboard import WINDOW, Checkerboard
 from ugicm_codec.entropy.integers import divide, exponentials
 
-__all__ = ["LOGIT_LIMIT", "MAX_POSITIONS", "attend_globally", "attend_locally"]
+__all__ = ["LOGIT_LIMIT", "MASKED", "MAX_POSITIONS", "attend_globally", "attend_locally"]
 
 # Sums over positions of 14-bit values times weights of 20 bits stay below 2**53.
 MAX_POSITIONS = 2**18
@@ -25,7 +25,7 @@ _CHUNK_ELEMENTS = 2**22
 
 # Logits end here; what is masked lies below them, far from the end of int32.
 LOGIT_LIMIT = 2**29
-_MASKED = -(2**30)
+MASKED = -(2**30)
 
 
 def attend_globally(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
@@ -90,7 +90,7 @@ def attend_locally(qkv: Tensor, position_bias: Tensor, shift: int, board: Checke
         # As ``rescale``, on integers that stand in floats already: scaling and floors are exact.
         rounded = sums.add_(2.0 ** (shift - 1) if shift > 0 else 0.0).mul_(2.0**-shift).floor_()
         logits = rounded.clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).to(torch.int32)
-        logits.masked_fill_(~attends, _MASKED)
+        logits.masked_fill_(~attends, MASKED)
         weights = exponentials(logits, dim=-1).to(torch.float64)
         totals = weights.sum(-1, keepdim=True)
         attended = divide((weights @ value).to(torch.int64), totals.to(torch.int64))

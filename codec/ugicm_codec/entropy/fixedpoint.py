@@ -12,7 +12,7 @@ has exactly this form). What networks have beside products stands in ``integers`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -104,7 +104,7 @@ class FixedPointLayer:
 
         A weight of one digit, from -64 to 63, has the low ones alone: half the work.
         """
-        high, low = _split_digits([self.weight[None, None]], 0)[:, 0, 0]
+        high, low = _digits(self.weight)
         return torch.cat([high, low], dim=1) if bool(high.any()) else low.contiguous()
 
     @cached_property
@@ -172,35 +172,48 @@ def convolve(
         ``(N, P, O)`` with ``at``.
     """
     batch, height, width, _ = parts[0].shape
-    reach, columns = layer.kernel // 2, len(layer.bias)
-    # Split before they are gathered: each number is gathered many times.
+    depth, columns = layer.weight.shape
     by_digits = product is int8_product
-    planes = _split_digits(parts, reach) if by_digits else _side_by_side(parts, reach)
-    depth = layer.kernel**2 * planes.shape[-1]
-    at_once = max(1, _CHUNK_ELEMENTS // max(1, batch * depth))
-
-    def multiply(gathered: Tensor) -> Tensor:
-        rows = gathered.reshape(len(planes), -1, depth)
+    positions_at_once = max(1, _CHUNK_ELEMENTS // max(1, batch * depth))
+    if by_digits and parts[0].device.type == "cpu":
+        wanted = torch.arange(height * width) if at is None else at
+        chunks: Iterator[Tensor] = (
+            kernels.gather_digits(parts, layer.kernel, some)
+            for some in wanted.split(positions_at_once)
+        )
+    else:
+        chunks = _gather(parts, layer.kernel, by_digits, positions_at_once, at)
+    results = []
+    for rows in chunks:
         if by_digits:
-            return _finish_digits(rows, layer, finish)
-        return finish(product(rows[0], layer).add_(layer.bias))
-
-    windows = _windows(planes, layer.kernel)
+            result = _finish_digits(rows, layer, finish)
+        else:
+            result = finish(product(rows[0], layer).add_(layer.bias))
+        results.append(result.view(batch, -1, columns))
+    out = results[0] if len(results) == 1 else torch.cat(results, dim=1)
     if at is not None:
-        results = [
-            multiply(windows[:, :, some // width, some % width]).view(batch, len(some), columns)
-            for some in at.split(at_once)
-        ]
-        return torch.cat(results, dim=1)
-    results = [
-        multiply(rows).view(batch, rows.shape[2], width, columns)
-        for rows in windows.split(max(1, at_once // max(1, width)), dim=2)
-    ]
-    out = torch.cat(results, dim=1)
-    if not layer.upsample:
         return out
+    if not layer.upsample:
+        return out.view(batch, height, width, columns)
     spread = out.view(batch, height, width, 2, 2, columns // 4).permute(0, 1, 3, 2, 4, 5)
     return spread.reshape(batch, 2 * height, 2 * width, columns // 4)
+
+
+def _gather(
+    parts: Sequence[Tensor], kernel: int, by_digits: bool, at_once: int, at: Tensor | None
+) -> Iterator[Tensor]:
+    """Yield neighbourhoods, ``(D, N * P, K)``: of whole numbers, or of high and low digits."""
+    whole = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=3)
+    width, reach = whole.shape[2], kernel // 2
+    padded = functional.pad(whole, (0, 0, reach, reach, reach, reach)).contiguous()
+    # Split before they are gathered: each number is gathered many times.
+    windows = _windows(_digits(padded) if by_digits else padded[None], kernel)
+    if at is None:
+        chunks = windows.split(max(1, at_once // max(1, width)), dim=2)
+    else:
+        chunks = tuple(windows[:, :, some // width, some % width] for some in at.split(at_once))
+    for chunk in chunks:
+        yield chunk.reshape(len(windows), -1, kernel**2 * whole.shape[3])
 
 
 def _windows(planes: Tensor, kernel: int) -> Tensor:
@@ -222,15 +235,11 @@ def int8_product(gathered: Tensor, layer: FixedPointLayer) -> Tensor:
 
     Operands stay in [-64, 63]: with all 8 bits some instruction sets saturate pairs of products.
     """
-    planes = _split_digits([gathered[None, None]], 0)
-    return _combine_digits(_multiply_digits(planes[:, 0, 0], layer), layer)
+    return _combine_digits(_multiply_digits(_digits(gathered), layer), layer)
 
 
-def _split_digits(parts: Sequence[Tensor], reach: int) -> Tensor:
-    """Return the (high, low) 7-bit digits of int16, ``(2, N, H + 2 reach, W + 2 reach, C)``."""
-    if parts[0].device.type == "cpu":
-        return kernels.split_parts(parts, reach)
-    values = _side_by_side(parts, reach)[0]
+def _digits(values: Tensor) -> Tensor:
+    """Return the high, then low 7-bit digits of int16, ``(2, ...)`` int8."""
     low = ((values + 64) & 127) - 64
     return torch.stack([((values - low) >> 7).to(torch.int8), low.to(torch.int8)])
 
@@ -263,14 +272,6 @@ def _finish_digits(
     if products.device.type == "cpu" and isinstance(finish, Ending):
         return kernels.finish_products(products, layer.bias, finish)
     return finish(_combine_digits(products, layer).add_(layer.bias))
-
-
-def _side_by_side(parts: Sequence[Tensor], reach: int) -> Tensor:
-    """Return ``(1, N, H + 2 reach, W + 2 reach, C)``, of the parts' type."""
-    whole = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=3)
-    if reach:
-        whole = functional.pad(whole, (0, 0, reach, reach, reach, reach))
-    return whole.contiguous()[None]
 
 
 def exact_product(layers: Sequence[FixedPointLayer], candidates: Sequence[Product]) -> Product:

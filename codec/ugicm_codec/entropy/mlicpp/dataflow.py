@@ -95,27 +95,30 @@ class _Slices:
         for index in range(self.sizes.slices):
             channels = slice(index * width, (index + 1) * width)
             latents = empty[..., channels].clone()
-            yield from self._slice(index, channels, latents, known)
+            # Side by side once for all layers that read them.
+            before = torch.cat(known, dim=3) if known else None
+            yield from self._slice(index, channels, latents, before)
             slices.append(latents)
             known.append(self._enter(index, latents))
         return torch.cat(slices, dim=3)
 
     def _slice(
-        self, index: int, channels: slice, latents: Tensor, known: list[Tensor]
+        self, index: int, channels: slice, latents: Tensor, known: Tensor | None
     ) -> Generator[Parameters, Tensor, None]:
         """Fill ``latents`` in its two steps; ``known`` are the slices before it."""
         board = self.board
         across: list[Tensor] = []
-        if known:
+        if known is not None:
             across = [self._inter(index, known), self._channel(index, known)]
         across.append(self.hyper)
 
         def parameters(half: Half, positions: Tensor, *more: Tensor) -> Parameters:
             # All that is not needed elsewhere is computed at the half's positions alone.
-            x = torch.cat([*more, *(_at(each, positions) for each in across)], dim=2)
-            for layer in range(len(self.sizes.parameter_widths) + 1):
-                name = f"slices.{index}.{half.value}.parameters.{layer}"
-                x = self.arithmetic.convolve(name, x)
+            prefix = f"slices.{index}.{half.value}.parameters."
+            seen = [*more, *(_at(each, positions) for each in across)]
+            x = self.arithmetic.convolve(prefix + "0", *seen)
+            for layer in range(1, len(self.sizes.parameter_widths) + 1):
+                x = self.arithmetic.convolve(f"{prefix}{layer}", x)
             scales, means = x.chunk(2, dim=2)
             return Parameters(channels, positions, scales, means)
 
@@ -123,20 +126,21 @@ class _Slices:
         yield from self._code(index, Half.ANCHORS, anchors, latents, known)
         own = self._enter(index, latents)
         within = [self._local(index, own)]
-        if known:
-            within.append(self._intra(index, known[-1], own))
+        if known is not None:
+            within.append(self._intra(index, known[..., -own.shape[3] :], own))
         others = parameters(Half.OTHERS, board.others, *within)
         yield from self._code(index, Half.OTHERS, others, latents, known)
 
     def _code(
-        self, index: int, half: Half, parameters: Parameters, latents: Tensor, known: list[Tensor]
+        self, index: int, half: Half, parameters: Parameters, latents: Tensor, known: Tensor | None
     ) -> Generator[Parameters, Tensor, None]:
         positions = parameters.positions
         rounded = yield parameters
         flat = latents.flatten(1, 2)
         flat[:, positions] = rounded
         means = self.hyper[..., self.sizes.latent_channels :]
-        parts = [means, *known, self._enter(index, latents)]
+        own = self._enter(index, latents)
+        parts = [means, own] if known is None else [means, known, own]
         prefix = f"slices.{index}.{half.value}.residual."
         last = len(self.sizes.residual_widths or (0, 0, 0))
         x = self.arithmetic.convolve(prefix + "0", *parts)
@@ -147,15 +151,15 @@ class _Slices:
     def _enter(self, index: int, latents: Tensor) -> Tensor:
         return self.arithmetic.enter(f"slices.{index}.latents", latents)
 
-    def _channel(self, index: int, known: list[Tensor]) -> Tensor:
-        x = self.arithmetic.convolve(f"slices.{index}.channel.0", *known)
+    def _channel(self, index: int, known: Tensor) -> Tensor:
+        x = self.arithmetic.convolve(f"slices.{index}.channel.0", known)
         for layer in range(1, len(self.sizes.channel_widths) + 1):
             x = self.arithmetic.convolve(f"slices.{index}.channel.{layer}", x)
         return x
 
-    def _inter(self, index: int, known: list[Tensor]) -> Tensor:
+    def _inter(self, index: int, known: Tensor) -> Tensor:
         prefix = f"slices.{index}.inter."
-        projected = self.arithmetic.convolve(prefix + "project", *known).chunk(3, dim=3)
+        projected = self.arithmetic.convolve(prefix + "project", known).chunk(3, dim=3)
         queries, keys, values = (
             self.arithmetic.depthwise(prefix + name, part).flatten(1, 2)
             for name, part in zip(("queries", "keys", "values"), projected, strict=True)

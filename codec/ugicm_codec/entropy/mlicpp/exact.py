@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ugicm_codec.entropy import kernels
+from ugicm_codec.entropy import attention_kernels, kernels
 from ugicm_codec.entropy.attention import LOGIT_LIMIT, attend_globally, attend_locally
 from ugicm_codec.entropy.checkerboard import WINDOW, Checkerboard
 from ugicm_codec.entropy.endings import Ending, Function
@@ -20,6 +20,7 @@ from ugicm_codec.entropy.fixedpoint import (
     Product,
     convolve,
     exact_product,
+    int8_product,
 )
 from ugicm_codec.entropy.integers import normalise, rescale
 from ugicm_codec.entropy.mlicpp.forms import (
@@ -84,9 +85,7 @@ class _Depthwise:
             )
         return cls(weight=weight.to(torch.int32), bias=bias.to(torch.int32))
 
-    def __call__(self, values: Tensor, ending: Ending) -> Tensor:
-        if values.device.type == "cpu":
-            return kernels.depthwise(values, self.weight, self.bias, ending)
+    def __call__(self, values: Tensor) -> Tensor:
         _, height, width, _ = values.shape
         padded = functional.pad(values, (0, 0, 1, 1, 1, 1)).to(torch.int32)
         sums = self.bias.expand(values.shape).clone()
@@ -94,7 +93,7 @@ class _Depthwise:
             row, column = divmod(tap, 3)
             part = padded[:, row : row + height, column : column + width]
             sums.addcmul_(part, self.weight[tap])
-        return ending(sums)
+        return sums
 
     def to(self, device: torch.device) -> _Depthwise:
         """Return the layer on ``device``."""
@@ -157,6 +156,8 @@ class ExactArithmetic:
         # One layer of each shape: exactness is a matter of depth, width and extreme operands.
         shapes = {layer.weight.shape: layer for layer in self._layers.values()}
         self._product = exact_product(list(shapes.values()), products)
+        # Beside float64 products PyTorch's operations stand alone: two ways that share nothing.
+        self._by_kernels = device.type == "cpu" and self._product is int8_product
 
     def convolve(self, name: str, *parts: Tensor, at: Tensor | None = None) -> Tensor:
         """See ``Arithmetic``."""
@@ -170,7 +171,10 @@ class ExactArithmetic:
 
     def depthwise(self, name: str, values: Tensor) -> Tensor:
         """See ``Arithmetic``."""
-        return self._depthwise[name](values, self._endings[name])
+        layer, ending = self._depthwise[name], self._endings[name]
+        if self._by_kernels:
+            return kernels.depthwise(values, layer.weight, layer.bias, ending)
+        return ending(layer(values))
 
     def normalise(self, name: str, values: Tensor) -> Tensor:
         """See ``Arithmetic``."""
@@ -182,7 +186,8 @@ class ExactArithmetic:
 
     def attend_locally(self, name: str, qkv: Tensor, board: Checkerboard) -> Tensor:
         """See ``Arithmetic``."""
-        return attend_locally(qkv, self._position_bias[name], self._scalars[name + ".shift"], board)
+        attend = attention_kernels.attend_locally if self._by_kernels else attend_locally
+        return attend(qkv, self._position_bias[name], self._scalars[name + ".shift"], board)
 
     def enter(self, name: str, latents: Tensor) -> Tensor:
         """See ``Arithmetic``."""
