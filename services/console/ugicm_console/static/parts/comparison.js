@@ -135,8 +135,11 @@ export class Comparison {
       const { caption, picture } = this.stage.panes[index];
       picture.dataset.address = address;
       picture.dataset.latents = response.headers.get("Ugicm-Latents") ?? "";
-      caption.textContent = [what, ...timesOf(response.headers), `shown in ${span((performance.now() - begun) / 1000)}`].join(
-        " · ",
+      const times = timesOf(response.headers).map((line) => `${line} · `);
+      caption.replaceChildren(
+        `${what} · `,
+        element("span", { class: "wide-only" }, times.join("")),
+        `shown in ${span((performance.now() - begun) / 1000)}`,
       );
       clearNotice("picture");
     } catch (error) {

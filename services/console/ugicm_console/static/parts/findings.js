@@ -47,13 +47,14 @@ export class Findings {
     }
     context.font = `600 ${size * 6}px system-ui, sans-serif`;
     context.textBaseline = "top";
+    const tags = new Tags(context, size);
     if (this.#shown.detections) {
       for (const { label, score, box } of this.#detections()) {
         const [left, top, right, bottom] = box.map((edge) => edge * scale);
         context.lineWidth = size;
         context.strokeStyle = colourOf(label);
         context.strokeRect(x + left, y + top, right - left, bottom - top);
-        tag(context, `${label} ${score.toFixed(2)}`, colourOf(label), x + left, y + top, size);
+        tags.add(`${label} ${score.toFixed(2)}`, colourOf(label), x + left, y + top);
       }
     }
     if (this.#shown.classes) {
@@ -61,7 +62,7 @@ export class Findings {
       const bottom = y + this.#analysis.height * scale - size * 4;
       this.#classifications().forEach(({ label, score }, index) => {
         const line = bottom - (index + 1) * size * 10;
-        tag(context, `${label} ${score.toFixed(2)}`, colourOf(label), x + size * 4, line, size);
+        tags.add(`${label} ${score.toFixed(2)}`, colourOf(label), x + size * 4, line);
       });
     }
   }
@@ -137,10 +138,29 @@ function fillColumns(context, first, length, height) {
   }
 }
 
-function tag(context, text, colour, x, y, size) {
-  const width = context.measureText(text).width;
-  context.fillStyle = "rgb(10 12 16 / 0.8)";
-  context.fillRect(x, y, width + size * 4, size * 9);
-  context.fillStyle = colour;
-  context.fillText(text, x + size * 2, y + size * 1.6);
+/** Writes words on a ground of their own, where no others stand yet. */
+class Tags {
+  #context;
+  #size;
+  #taken = [];
+
+  constructor(context, size) {
+    this.#context = context;
+    this.#size = size;
+  }
+
+  /** Write `text` at (x, y), or below what is there. */
+  add(text, colour, x, y) {
+    const context = this.#context;
+    const size = this.#size;
+    const width = context.measureText(text).width + size * 4;
+    const height = size * 9;
+    const covers = (other) => x < other.x + other.width && other.x < x + width && y < other.y + height && other.y < y + height;
+    for (let other; (other = this.#taken.find(covers)); ) y = other.y + height;
+    this.#taken.push({ x, y, width });
+    context.fillStyle = "rgb(10 12 16 / 0.8)";
+    context.fillRect(x, y, width, height);
+    context.fillStyle = colour;
+    context.fillText(text, x + size * 2, y + size * 1.6);
+  }
 }
