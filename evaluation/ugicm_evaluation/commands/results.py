@@ -37,7 +37,7 @@ __all__ = ["results"]
 @click.option(
     "--every",
     type=click.IntRange(1),
-    default=2,
+    default=3,
     show_default=True,
     metavar="N",
     help="Judges look at each Nth picture only.",
