@@ -9,19 +9,12 @@ site_packages=$(echo "$service"/lib/python*/site-packages)
 echo /opt/ugicm/libraries/lib/python*/site-packages > "$site_packages/libraries.pth"
 cp read_only_numba_cache.py "$site_packages"
 
-# By address, so that no package of an index can take the place of one of ours by its name.
-address() {
-    echo "$1 @ file://$(ls /wheels/"$(echo "${1%%\[*}" | tr - _)"-*.whl)"
+install() {
+    python3 -m pip --python "$service/bin/python" install --quiet --no-cache-dir "$@"
 }
-for wheel in /wheels/*.whl; do
-    address "$(basename "$wheel" | cut -d- -f1 | tr _ -)"
-done > ours.txt
-for package in "$@"; do
-    address "$package"
-done > wanted.txt
-python3 -m pip --python "$service/bin/python" install --quiet --no-cache-dir \
-    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
-    --constraint constraints.txt --constraint ours.txt --requirement wanted.txt
+# Ours are there first, so that no package of an index can take the place of one by its name.
+install --no-deps /wheels/*.whl
+install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --constraint constraints.txt "$@"
 
 # Machine code for the oldest processor of its kind is found again on any other; the coder's integers
 # gain nothing from newer ones.

@@ -46,13 +46,16 @@ def ours(content):
 
 def started(content, profile):
     """Return the services of ours in a profile, by the name that the others know them by."""
-    found = {}
-    for name, service in content["services"].items():
-        if profile in service["profiles"] and "build" in service:
-            known_as = kind(name)
-            assert known_as not in found, f"two of {known_as} in {profile}"
-            found[known_as] = service
-    return found
+    return {
+        known_as: content["services"][name] for known_as, name in named(content, profile).items()
+    }
+
+
+def named(content, profile):
+    """Return what Compose calls the services of ours in a profile, by what they are."""
+    names = [name for name, one in ours(content).items() if profile in one["profiles"]]
+    assert len(set(map(kind, names))) == len(names), f"two of a kind in {profile}: {names}"
+    return {kind(name): name for name in names}
 
 
 def kind(name):

@@ -13,9 +13,9 @@ import warnings
 from contextlib import ExitStack, asynccontextmanager
 
 import docker
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound
 
-from tests.images.composition import FILE, ROOT, SETTINGS, composition, started
+from tests.images.composition import FILE, ROOT, SETTINGS, composition, named, started
 from ugicm_client.demo.system import Addresses
 
 _START_SECONDS = 240
@@ -57,11 +57,26 @@ def build(client):
     return images
 
 
-class Containers:
-    """A project of Docker Compose that is up."""
+def pull(client, profile):
+    """Fetch what a profile has of others' images; returns why not, or nothing."""
+    for service in composition()["services"].values():
+        if profile in service["profiles"] and "build" not in service:
+            try:
+                client.images.get(service["image"])
+            except ImageNotFound:
+                try:
+                    client.images.pull(service["image"])
+                except DockerException as error:
+                    return f"{service['image']} cannot be pulled: {error}"
+    return ""
 
-    def __init__(self, client, project, ports):
+
+class Containers:
+    """A project of Docker Compose that is up, by one of its profiles."""
+
+    def __init__(self, client, profile, project, ports):
         self._client = client
+        self._names = named(composition(), profile)
         self._project = project
         self.addresses = Addresses(
             *(f"127.0.0.1:{ports[name]}" for name in ("encoder", "decoder", "analytics"))
@@ -70,7 +85,7 @@ class Containers:
     def container(self, name):
         label = [
             f"com.docker.compose.project={self._project}",
-            f"com.docker.compose.service={name}",
+            f"com.docker.compose.service={self._names[name]}",
         ]
         (found,) = self._client.containers.list(all=True, filters={"label": label})
         return found
@@ -95,8 +110,8 @@ class Containers:
 
 
 @asynccontextmanager
-async def up(client):
-    """Bring the plain system up at free ports, in one command; it is gone at the end."""
+async def up(client, profile):
+    """Bring a profile's system up at free ports, in one command; it is gone at the end."""
     with ExitStack() as probes:
         opened = {
             name: probes.enter_context(socket.create_server(("127.0.0.1", 0))) for name in SETTINGS
@@ -105,7 +120,7 @@ async def up(client):
     project = f"ugicm-test-{os.getpid()}"
     environment = {
         **os.environ,
-        "COMPOSE_PROFILES": "plain",
+        "COMPOSE_PROFILES": profile,
         **{f"UGICM_{name.upper()}_PORT": str(port) for name, port in ports.items()},
     }
     command = [*compose_command(), "--file", str(FILE), "--project-name", project]
@@ -123,6 +138,6 @@ async def up(client):
 
     try:
         await compose("up", "--detach", "--no-build")
-        yield Containers(client, project, ports)
+        yield Containers(client, profile, project, ports)
     finally:
         await compose("down", "--volumes")

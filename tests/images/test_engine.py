@@ -9,7 +9,7 @@ import pytest
 from docker.errors import ContainerError
 
 from tests.images.composition import SETTINGS
-from tests.images.engine import build, compose_command, engine, up
+from tests.images.engine import build, compose_command, engine, pull, up
 from tests.images.scenario import no_frame_is_lost_when_the_decoder_is_killed, the_demo_passes
 from tests.images.test_dockerfiles import HEAVY
 from ugicm_client.operator import OperatorClient
@@ -104,13 +104,16 @@ def test_without_its_volume_a_service_ends_with_one_line(client, images, name):
 
 
 @pytest.mark.skipif(compose_command() is None, reason="Docker Compose is not installed")
+@pytest.mark.parametrize("profile", ["plain", "nats"])
 async def test_one_command_and_it_is_healthy_passes_the_demo_and_loses_no_frame(
-    client, images, tmp_path
+    client, images, tmp_path, profile
 ):
     assert set(images) == {*SETTINGS, "camera"}
-    async with up(client) as system:
+    if why_not := await asyncio.to_thread(pull, client, profile):
+        pytest.skip(why_not)
+    async with up(client, profile) as system:
         seconds = await asyncio.to_thread(system.until_healthy)
-        print(f"up and healthy in {seconds:.0f} s")
+        print(f"{profile}: up and healthy in {seconds:.0f} s")
         await the_demo_passes(system, tmp_path)
         await no_frame_is_lost_when_the_decoder_is_killed(system)
         async with OperatorClient(system.addresses.decoder) as operator:
