@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.console.harness import START_SECONDS, console_in_thread, scene
+from tests.console.harness import START_SECONDS, Running, console_in_thread, scene
 from tests.fake_codec import FakeCodec
 
 FRAME = "/api/frames/gate/1/2"
@@ -188,6 +189,21 @@ def test_what_cannot_be_asked_is_said_in_one_line(browser, path, words):
     assert error["code"] == "invalid_argument"
     assert words in error["message"]
     assert "\n" not in error["message"]
+
+
+async def test_what_goes_wrong_is_one_line_in_the_log(tmp_path, caplog):
+    async with Running(tmp_path) as running, running.browser() as browser:
+        await running.ingest("gate", scene())
+        with caplog.at_level(logging.INFO):
+            unknown = await browser.get("/api/frames/gate/1/99/picture?view=0")
+            await running.stop("decoder")
+            unreachable = await browser.get("/api/frames/gate/1/0/picture?view=0")
+    answers = (unknown, unreachable)
+    assert [answer.status_code for answer in answers] == [404, 503]
+    ours = [one for one in caplog.records if one.getMessage().startswith("GET /api/")]
+    for line, answer in zip(ours, answers, strict=True):
+        assert answer.json()["error"]["message"] in line.getMessage()
+        assert line.exc_info is None
 
 
 def test_a_method_that_nothing_takes_is_refused(browser):

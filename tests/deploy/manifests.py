@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from ugicm_analytics.settings import AnalyticsSettings
+from ugicm_console.settings import ConsoleSettings
 from ugicm_decoder.settings import DecoderSettings
 from ugicm_encoder.settings import EncoderSettings
 
@@ -20,6 +21,7 @@ SETTINGS = {
     "ugicm-encoder": EncoderSettings,
     "ugicm-decoder": DecoderSettings,
     "ugicm-analytics": AnalyticsSettings,
+    "ugicm-console": ConsoleSettings,
 }
 
 needs_kubectl = pytest.mark.skipif(

@@ -55,6 +55,11 @@ def settings_of(name, workload):
     )
 
 
+def port_of(service):
+    """Return what a service's port is called: browsers speak HTTP, all others gRPC."""
+    return "http" if service == "ugicm-console" else "grpc"
+
+
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_object_is_valid(name):
     for resource in overlay(name):
@@ -89,7 +94,7 @@ def test_services_listen_where_their_ports_say(name):
         settings = settings_of(service, workload)
         (container,) = pod(workload)["containers"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-        assert ports == {"grpc": settings.port, "metrics": settings.metrics_port}
+        assert ports == {port_of(service): settings.port, "metrics": settings.metrics_port}
         for host in (settings.host, settings.metrics_host):
             assert host == "0.0.0.0"
 
@@ -106,15 +111,19 @@ def test_upstreams_are_headless_services_of_ours(name):
     services = services_of_ours(objects)
     encoder = settings_of("ugicm-encoder", services["ugicm-encoder"])
     analytics = settings_of("ugicm-analytics", services["ugicm-analytics"])
-    for address in (encoder.upstream, analytics.decoder):
+    console = settings_of("ugicm-console", services["ugicm-console"])
+    behind = (console.encoder, console.decoder, console.analytics)
+    for address in (encoder.upstream, analytics.decoder, *behind):
         assert address.startswith("dns:///")
         assert address.removeprefix("dns:///") in ports
+    assert {console.encoder_metrics, console.decoder_metrics, console.analytics_metrics} <= ports
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_connections_end_so_that_streams_spread_again(name):
     for service, workload in services_of_ours(overlay(name)).items():
-        assert settings_of(service, workload).connection_age_seconds is not None
+        if port_of(service) == "grpc":
+            assert settings_of(service, workload).connection_age_seconds is not None
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -140,10 +149,10 @@ def test_pods_may_do_no_more_than_they_must(name):
 def test_what_is_written_lies_on_volumes_that_are_there(name):
     objects = overlay(name)
     claims = {one["metadata"]["name"] for one in of_kind(objects, "PersistentVolumeClaim")}
-    for service, workload in services_of_ours(objects).items():
-        settings = settings_of(service, workload)
-        fields = {"ugicm-encoder": "spool", "ugicm-decoder": "store", "ugicm-analytics": "results"}
-        written = getattr(settings, fields[service])
+    fields = {"ugicm-encoder": "spool", "ugicm-decoder": "store", "ugicm-analytics": "results"}
+    for service, field in fields.items():
+        workload = services_of_ours(objects)[service]
+        written = getattr(settings_of(service, workload), field)
         templates = workload["spec"].get("volumeClaimTemplates", [])
         kept = {one["metadata"]["name"] for one in templates}
         for volume in pod(workload)["volumes"]:
@@ -219,14 +228,29 @@ def test_roles_reach_what_they_need_and_nothing_else():
         callee: {
             caller
             for caller, its in callers.items()
-            if may_connect(objects, its, labels[callee], "grpc")
+            if may_connect(objects, its, labels[callee], port_of(callee))
         }
         for callee in labels
     }
     assert reached == {
         "ugicm-encoder": set(callers),
-        "ugicm-decoder": {"ugicm-encoder", "ugicm-analytics", "operator", "pipeline", "admin"},
-        "ugicm-analytics": {"operator", "pipeline", "admin"},
+        "ugicm-decoder": {
+            *("ugicm-encoder", "ugicm-analytics", "ugicm-console"),
+            *("operator", "pipeline", "admin"),
+        },
+        "ugicm-analytics": {"ugicm-console", "operator", "pipeline", "admin"},
+        "ugicm-console": set(callers),
+    }
+    scraping = {
+        callee: {
+            caller
+            for caller, its in callers.items()
+            if may_connect(objects, its, labels[callee], "metrics")
+        }
+        for callee in labels
+    }
+    assert scraping == {
+        callee: set() if callee == "ugicm-console" else {"ugicm-console"} for callee in labels
     }
 
 
