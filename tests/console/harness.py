@@ -74,13 +74,17 @@ def scene(number=0, *, height=48, width=64):
 
 
 class Running:
-    """A whole system, whose services can be stopped and started again on their ports."""
+    """A whole system, whose services can be stopped and started again on their ports.
 
-    def __init__(self, folder, *, tokens=None, **settings):
+    With ``metrics``, all but the console serve them too.
+    """
+
+    def __init__(self, folder, *, tokens=None, metrics=False, **settings):
         self._folder = Path(folder)
         self._tokens = tokens
         self._settings = settings
         self._ports = {name: free_port() for name in ("decoder", "encoder", "analytics")}
+        self._metrics_ports = {name: free_port() if metrics else None for name in self._ports}
         self._stacks = {}
         self.services = {}
         self.codec = FakeCodec()
@@ -93,6 +97,11 @@ class Running:
             await self.start(name)
         chosen = {
             **{name: self.address(name) for name in self._ports},
+            **{
+                f"{name}_metrics": f"127.0.0.1:{port}"
+                for name, port in self._metrics_ports.items()
+                if port is not None
+            },
             "port": 0,
             "tokens": self._path_of_tokens(),
             **self._settings,
@@ -127,7 +136,11 @@ class Running:
     async def start(self, name):
         """Start ``decoder``, ``encoder`` or ``analytics`` on its port, with what it had."""
         stack = self._stacks[name] = AsyncExitStack()
-        common = {"port": self._ports[name], "tokens": self._path_of_tokens()}
+        common = {
+            "port": self._ports[name],
+            "metrics_port": self._metrics_ports[name],
+            "tokens": self._path_of_tokens(),
+        }
         if name == "decoder":
             access = self._access()
             started = decoding(self._folder, self.codec, access=access, drain_seconds=0.0, **common)

@@ -22,7 +22,7 @@ HOSTILE = "<img src=x onerror='window.hacked=1'>"
 def system(tmp_path_factory):
     """A system with four frames of one camera, of which the bright square moves; 3 is missing."""
     folder = tmp_path_factory.mktemp("page")
-    with console_in_thread(folder, max_upload_bytes=100_000) as (call, running):
+    with console_in_thread(folder, metrics=True, max_upload_bytes=100_000) as (call, running):
         for number in (0, 1, 2, 4):
             call(running.ingest("gate", scene(number), number, seconds=number))
         running.call = call
@@ -258,11 +258,18 @@ def test_an_unknown_frame_is_explained(at, expect):
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_status_shows_every_service(at, expect):
-    page = at("status")
+def test_status_shows_every_service(at, system, expect):
+    page = at("camera/gate/1/99")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.goto(f"{system.url}/#/status")
     for service in ("decoder", "encoder", "analytics", "console"):
         expect(page.locator(f"[data-service={service}]")).to_contain_text("ready")
-    expect(page.locator("[data-service=decoder]")).to_contain_text(b"fakefake".hex())
+    decoder = page.locator("[data-service=decoder]")
+    expect(decoder).to_contain_text(b"fakefake".hex())
+    for figure in ("waiting for decoding", "frame store", "NOT_FOUND"):  # of the frame that is none
+        expect(decoder).to_contain_text(figure)
+    for figure in ("waiting for encoding", "frames and gaps waiting"):
+        expect(page.locator("[data-service=encoder]")).to_contain_text(figure)
 
 
 def test_a_hostile_name_in_the_address_stays_text(at, expect):
