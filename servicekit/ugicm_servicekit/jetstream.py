@@ -28,6 +28,8 @@ __all__ = [
     "NO_ROOM",
     "WRONG_LAST",
     "NatsSettings",
+    "camera_from_word",
+    "camera_to_word",
     "connect_to_nats",
     "ensure_stream",
     "is_name",
@@ -168,6 +170,17 @@ async def ensure_stream(
         if time.monotonic() > deadline or _is_final(failure):
             raise Unreachable(text) from failure
         await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+def camera_to_word(camera: str) -> str:
+    """Return a camera's name as one word of a subject."""
+    # A dot would end the word; no camera's name has a sign of equality.
+    return camera.replace(".", "=")
+
+
+def camera_from_word(word: str) -> str:
+    """Return the camera whose word in subjects this is."""
+    return word.replace("=", ".")
 
 
 def is_name(text: str) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from shutil import disk_usage
+from typing import Any
 
 import grpc
 
@@ -13,6 +14,7 @@ from ugicm.v1 import analytics_pb2, analytics_pb2_grpc
 from ugicm_analytics import metrics
 from ugicm_analytics.decoder import Decoder
 from ugicm_analytics.errors import ResultsFull
+from ugicm_analytics.group import GroupWatch, joined
 from ugicm_analytics.lanes import Lane
 from ugicm_analytics.pictures import Pictures
 from ugicm_analytics.results import ResultStore, SqliteResultStore
@@ -98,7 +100,12 @@ async def serve(
         )
         server.add(analytics_pb2_grpc.add_AnalyticsServiceServicer_to_server, servicer)
         await closing.enter_async_context(_checks(settings, server, channel, lanes, store))
-        if store is not None:
+        if settings.watch_group is not None and store is not None:
+            group = await closing.enter_async_context(joined(settings, server.readiness, store))
+            for one in wanted:
+                watch = GroupWatch(one, group, pictures, stopping=server.stopping)
+                await closing.enter_async_context(_running(watch.run()))
+        elif store is not None:
             for one in wanted:
                 subscription = Subscription(
                     one,
@@ -108,7 +115,7 @@ async def serve(
                     readiness=server.readiness,
                     stopping=server.stopping,
                 )
-                await closing.enter_async_context(_running(subscription))
+                await closing.enter_async_context(_running(subscription.run()))
         await server.serve()
 
 
@@ -169,9 +176,9 @@ async def _checks(
 
 
 @asynccontextmanager
-async def _running(subscription: Subscription) -> AsyncIterator[None]:
+async def _running(watch: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Watch in the background; at the end, what is under way may still be stored."""
-    task = asyncio.create_task(subscription.run())
+    task = asyncio.create_task(watch)
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ __all__ = [
     "BATCH_PICTURES",
     "FINDINGS",
     "MISSED",
+    "REDELIVERED",
     "RESULTS",
     "RESULTS_BYTES",
     "RESULTS_FREE_BYTES",
@@ -48,6 +49,12 @@ ANALYZER_SECONDS = Histogram(
 STUCK = Gauge(
     "ugicm_analyzer_stuck",
     "1 while an analyzer is busy with a batch whose time is up.",
+    ["analyzer"],
+    registry=REGISTRY,
+)
+REDELIVERED = Counter(
+    "ugicm_redelivered_frames",
+    "Frames that a group's watch got again, because nobody had answered for them in time.",
     ["analyzer"],
     registry=REGISTRY,
 )

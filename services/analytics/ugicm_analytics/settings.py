@@ -11,6 +11,7 @@ from ugicm_analytics.results.interface import ResultLimits
 from ugicm_codec.limits import Limits
 from ugicm_codec.views import MACHINE
 from ugicm_servicekit.batching import BatchLimits
+from ugicm_servicekit.jetstream import NatsSettings
 from ugicm_servicekit.settings import ServerSettings, Setting, UpstreamSettings
 
 __all__ = ["AnalyticsSettings", "WatchMode", "WatchStart"]
@@ -31,7 +32,7 @@ class WatchStart(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnalyticsSettings(ServerSettings, UpstreamSettings):
+class AnalyticsSettings(ServerSettings, UpstreamSettings, NatsSettings):
     """Its settings: flags, ``UGICM_ANALYTICS_*``, a TOML file, or these defaults."""
 
     port: Annotated[int, Setting("port to listen on; 0 takes a free one", 0, 65_535)] = 50_053
@@ -113,6 +114,15 @@ class AnalyticsSettings(ServerSettings, UpstreamSettings):
     watch_ahead: Annotated[
         int, Setting("how many frames one analyzer's watch may have under way", 1, 1024)
     ] = 4
+
+    watch_group: Annotated[
+        str | None,
+        Setting("name that replicas of this service share the frames of --nats under; unset: none"),
+    ] = None
+    watch_ack_seconds: Annotated[
+        float,
+        Setting("how long a replica may be silent about a frame before another one gets it", 1),
+    ] = 120.0
 
     @property
     def results_file(self) -> Path | None:

@@ -32,11 +32,12 @@ from ugicm_servicekit.errors import (
     Unreachable,
 )
 from ugicm_servicekit.flow import in_order
+from ugicm_servicekit.jetstream import is_name
 from ugicm_servicekit.readiness import Problem, Readiness, Severity
 from ugicm_servicekit.status import failure_of
 from ugicm_servicekit.wire import key_from_wire, nanoseconds_from_wire
 
-__all__ = ["Subscription", "Wanted", "wanted_from_settings"]
+__all__ = ["Subscription", "Wanted", "look", "wanted_from_settings"]
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ def wanted_from_settings(
         return []
     if settings.results_file is None:
         raise BadSettings(["--watch needs a file that keeps the results, see --results"])
+    if settings.watch_group is not None:
+        _check_group(settings)
     names = settings.watch_analyzers
     options = pb.AnalyzeOptions(
         analyzers=[
@@ -126,6 +129,42 @@ def wanted_from_settings(
         )
         for choice in choices
     ]
+
+
+def _check_group(settings: AnalyticsSettings) -> None:
+    problems = []
+    if not is_name(settings.watch_group or ""):
+        problems.append(
+            f"--watch-group: a name has letters, digits, '-' and '_', got {settings.watch_group!r}"
+        )
+    if not settings.nats:
+        problems.append("--watch-group needs the NATS servers that keep the frames, see --nats")
+    if settings.watch_mode is not WatchMode.EVERY:
+        problems.append("--watch-group shares every frame: --watch-mode=newest is not to be had")
+    if problems:
+        raise BadSettings(problems)
+
+
+async def look(wanted: Wanted, pictures: Pictures, key: types_pb2.FrameKey) -> Seen | Missed:
+    """Return what is found in a stored frame, or why nothing ever will be.
+
+    Raises:
+        DecoderDenied, ResultsError, Unreachable: it may go better later.
+    """
+    name = wanted.choice.info.name
+    try:
+        return await pictures.frame(
+            key_from_wire(key),
+            wanted.view,
+            [wanted.choice],
+            timeout_seconds=wanted.decode_seconds,
+            patience=Patience.OUTLAST,
+        )
+    except (Unreachable, errors.DecoderDenied, errors.ResultsError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost layer of an item
+        failure = failure_of(error, ANALYTICS_STATUS, method=f"watch {name}")
+        return Missed(name, pb.FailedFrame(key=key, failure=failure))
 
 
 class Subscription:
@@ -251,23 +290,14 @@ class Subscription:
         wanted, info = self._wanted, self._wanted.choice.info
         try:
             key = key_from_wire(event.frame.key)
-            known = ResultKey(key, wanted.view, info.name, info.version, wanted.choice.labels)
-            if await self._store.has(known):
-                return event, None
-            seen = await self._pictures.frame(
-                key,
-                wanted.view,
-                [wanted.choice],
-                timeout_seconds=wanted.decode_seconds,
-                patience=Patience.OUTLAST,
-            )
-        except (Unreachable, errors.DecoderDenied, errors.ResultsError):
-            raise
-        except Exception as error:  # noqa: BLE001 - the outermost layer of an item
+        except BadRequest as error:
             failure = failure_of(error, ANALYTICS_STATUS, method=self._part)
             why = pb.FailedFrame(key=event.frame.key, failure=failure)
             return event, Missed(self._analyzer, why)
-        return event, seen
+        known = ResultKey(key, wanted.view, info.name, info.version, wanted.choice.labels)
+        if await self._store.has(known):
+            return event, None
+        return event, await look(wanted, self._pictures, event.frame.key)
 
     async def _store_what(
         self, event: decoder_pb2.WatchFramesResponse, what: Seen | Missed | None

@@ -17,9 +17,16 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from ugicm_decoder.store.jetstream.tail import follow
 from ugicm_decoder.store.removals import Run, join_touching
-from ugicm_servicekit.jetstream import EXPECTED_LAST, WRONG_LAST, NatsSettings, ensure_stream
+from ugicm_servicekit.following import Part, follow
+from ugicm_servicekit.jetstream import (
+    EXPECTED_LAST,
+    WRONG_LAST,
+    NatsSettings,
+    camera_from_word,
+    camera_to_word,
+    ensure_stream,
+)
 from ugicm_servicekit.sqlite import signed, unsigned
 
 __all__ = ["Mark", "Marks"]
@@ -75,12 +82,14 @@ class Marks:
         position = 0
         if state.messages == 0:
             return
-        async for messages in follow(self._client, self._jetstream, self._stream, position):
+        async for messages in follow(
+            self._client, self._jetstream, self._stream, position, Part.HEADERS
+        ):
             for message in messages:
                 position = message.metadata.sequence.stream
                 _, camera, epoch = message.subject.split(".")
                 runs = _from_text((message.headers or {})[_RUNS])
-                yield Mark(camera.replace("=", "."), signed(int(epoch)), tuple(runs))
+                yield Mark(camera_from_word(camera), signed(int(epoch)), tuple(runs))
             if position >= state.last_seq:
                 return
 
@@ -90,7 +99,7 @@ class Marks:
         Raises:
             NatsError, TimeoutError: it could not be written now.
         """
-        camera = mark.camera.replace(".", "=")
+        camera = camera_to_word(mark.camera)
         subject = f"{self._stream}.{camera}.{unsigned(mark.epoch)}"
         for _ in range(_TRIES):
             last, known = await self._last(subject)

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from ugicm_codec import StreamInfo
 from ugicm_decoder.store.interface import Frame, FrameRecord, Gap, GapReason
+from ugicm_servicekit.jetstream import camera_from_word, camera_to_word
 from ugicm_servicekit.wire import FrameKey
 
 __all__ = [
@@ -45,13 +46,13 @@ def all_subjects(stream: str) -> str:
 
 def frame_subject(stream: str, key: FrameKey) -> str:
     """Return the subject that only one frame has: the server itself sees a second one coming."""
-    return f"{stream}.{_word(key.camera)}.{key.epoch}.{key.sequence}"
+    return f"{stream}.{camera_to_word(key.camera)}.{key.epoch}.{key.sequence}"
 
 
 def gap_subject(stream: str, gap: Gap) -> str:
     """Return the subject that says all of a gap."""
     span = f"{gap.first_sequence}.{gap.last_sequence}.{int(gap.reason)}"
-    return f"{stream}.{_word(gap.camera)}.{gap.epoch}.{_GAP}.{span}"
+    return f"{stream}.{camera_to_word(gap.camera)}.{gap.epoch}.{_GAP}.{span}"
 
 
 def frame_headers(frame: Frame) -> dict[str, str]:
@@ -77,7 +78,7 @@ def parse(subject: str, headers: Mapping[str, str], stored_ns: int) -> Head:
         ValueError: it is none of ours.
     """
     _, camera, epoch, *words = subject.split(".")
-    camera = camera.replace("=", ".")
+    camera = camera_from_word(camera)
     if words[0] == _GAP:
         first, last, reason = map(int, words[1:])
         return Head(Gap(camera, int(epoch), first, last, GapReason(reason)))
@@ -96,8 +97,3 @@ def parse(subject: str, headers: Mapping[str, str], stored_ns: int) -> Head:
     )
     key = FrameKey(camera, int(epoch), sequence)
     return Head(FrameRecord(key, int(captured), stored_ns, info), bytes.fromhex(checksum))
-
-
-def _word(camera: str) -> str:
-    # A dot would end the word; no camera's name has a sign of equality.
-    return camera.replace(".", "=")

@@ -42,10 +42,10 @@ from ugicm_decoder.store.interface import (
 from ugicm_decoder.store.jetstream import index, messages
 from ugicm_decoder.store.jetstream.index import Index, Known
 from ugicm_decoder.store.jetstream.marks import Marks
-from ugicm_decoder.store.jetstream.tail import follow, stored_ns_of
 from ugicm_decoder.store.jetstream.turns import Turns
 from ugicm_decoder.store.removals import Doomed
 from ugicm_decoder.store.rows import key_columns
+from ugicm_servicekit.following import Part, follow, stored_ns_of
 from ugicm_servicekit.jetstream import (
     EXPECTED_LAST,
     NO_ROOM,
@@ -395,7 +395,7 @@ class JetStreamFrameStore:
             self._broken = "the decoder cannot keep its index of the stream, as its log tells"
 
     async def _keep_index(self) -> None:
-        batches = follow(self._client, self._jetstream, self._name, self._position)
+        batches = follow(self._client, self._jetstream, self._name, self._position, Part.HEADERS)
         async with aclosing(batches):
             async for batch in batches:
                 if batch:

@@ -1,8 +1,9 @@
-"""Follow a stream's messages, without their bytes, in its order and whatever becomes of servers."""
+"""Follow a stream's messages in its order, whatever becomes of its servers."""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -14,7 +15,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-__all__ = ["follow", "stored_ns_of"]
+__all__ = ["Part", "follow", "stored_ns_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +29,15 @@ _CONTROL = "100"
 _STALLED = "Nats-Consumer-Stalled"
 
 
+class Part(enum.Enum):
+    """What of a message a follower gets."""
+
+    HEADERS = "headers"
+    ALL = "all"
+
+
 async def follow(
-    client: Client, jetstream: JetStreamContext, stream: str, position: int
+    client: Client, jetstream: JetStreamContext, stream: str, position: int, part: Part
 ) -> AsyncGenerator[list[Msg]]:
     """Yield what lies behind ``position``, then what comes; an empty list twice a second.
 
@@ -39,7 +47,7 @@ async def follow(
     while True:
         try:
             async with (
-                _subscribed(client, jetstream, stream, position) as messages,
+                _subscribed(client, jetstream, stream, position, part) as messages,
                 aclosing(_in_order(client, messages)) as batches,
             ):
                 async for batch in batches:
@@ -59,7 +67,7 @@ def stored_ns_of(message: Msg) -> int:
 
 @asynccontextmanager
 async def _subscribed(
-    client: Client, jetstream: JetStreamContext, stream: str, position: int
+    client: Client, jetstream: JetStreamContext, stream: str, position: int, part: Part
 ) -> AsyncIterator[Subscription]:
     inbox = client.new_inbox()
     messages = await client.subscribe(inbox, pending_msgs_limit=-1, pending_bytes_limit=-1)
@@ -71,7 +79,7 @@ async def _subscribed(
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=position + 1,
                 ack_policy=AckPolicy.NONE,
-                headers_only=True,
+                headers_only=part is Part.HEADERS,
                 flow_control=True,
                 idle_heartbeat=_HEARTBEAT_SECONDS,
                 mem_storage=True,
