@@ -152,7 +152,10 @@ def test_what_is_written_lies_on_volumes_that_are_there(name):
     fields = {"ugicm-encoder": "spool", "ugicm-decoder": "store", "ugicm-analytics": "results"}
     for service, field in fields.items():
         workload = services_of_ours(objects)[service]
-        written = getattr(settings_of(service, workload), field)
+        settings = settings_of(service, workload)
+        if getattr(settings, "nats", ()):
+            continue  # the servers of NATS keep it
+        written = getattr(settings, field)
         templates = workload["spec"].get("volumeClaimTemplates", [])
         kept = {one["metadata"]["name"] for one in templates}
         for volume in pod(workload)["volumes"]:
@@ -299,6 +302,30 @@ def test_the_servers_of_nats_know_one_another_and_fit_their_disks():
     (volume,) = spec["volumeClaimTemplates"]
     room = volume["spec"]["resources"]["requests"]["storage"]
     assert int(most) * 10**9 < int(room.removesuffix("Gi")) * 2**30
+
+
+def test_who_keeps_things_in_nats_reaches_all_its_servers_and_can_be_there_often():
+    objects = overlay("jetstream")
+    services = services_of_ours(objects)
+    (nats,) = [one for one in workloads(objects) if one["metadata"]["name"] == "ugicm-nats"]
+    labels = nats["spec"]["template"]["metadata"]["labels"]
+    secret_files = {"tls.crt", "tls.key", "ca.crt"}
+    for name in ("ugicm-decoder", "ugicm-analytics"):
+        workload, settings = services[name], settings_of(name, services[name])
+        if name == "ugicm-decoder":
+            settings.check_store()
+        assert set(settings.nats) == {
+            f"nats://ugicm-nats-{n}.ugicm-nats:4222" for n in range(nats["spec"]["replicas"])
+        }
+        assert settings.nats_replicas == nats["spec"]["replicas"]
+        shown = {settings.nats_tls_cert, settings.nats_tls_key, settings.nats_tls_ca}
+        assert {path.name for path in shown} == secret_files
+        assert workload["spec"]["replicas"] > 1
+        assert not [v for v in pod(workload)["volumes"] if "persistentVolumeClaim" in v]
+        caller = workload["spec"]["template"]["metadata"]["labels"]
+        assert may_connect(objects, caller, labels, "client")
+    encoder = services["ugicm-encoder"]["spec"]["template"]["metadata"]["labels"]
+    assert not may_connect(objects, encoder, labels, "client")
 
 
 def test_every_secret_is_a_certificates_or_the_one_that_the_guide_makes():
