@@ -142,8 +142,9 @@ def test_what_is_not_here_is_named_with_what_to_do(yolo, tmp_path, monkeypatch):
         opened("a=ultralytics:yolov8x.pt")
 
 
-# Of PyTorch's own, which ultralytics calls and some versions of PyTorch warn about.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+# Of PyTorch's own, which ultralytics calls and some versions of PyTorch warn about; and of sizes
+# that the exported network takes as constants, as it shall.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 def test_an_export_finds_what_ultralytics_finds_in_it(yolo, weights, tmp_path):
     path = tmp_path / "network.pt"
     path.write_bytes(weights("yolov8n").read_bytes())
