@@ -17,7 +17,7 @@ from ugicm_evaluation.metrics.fidelity import open_fidelity
 
 
 class Fatal:
-    """Load a codec that takes its process down with it, at one height of pictures."""
+    """Load a codec that takes its process down at one height of pictures, and raises at another."""
 
     name = identity = "fatal"
     suffix = ".fatal"
@@ -28,6 +28,8 @@ class Fatal:
     def encode(self, picture, quality):
         if len(picture) == 32 + 16 * 4:
             os._exit(3)
+        if len(picture) == 32 + 16 * 6:
+            raise RuntimeError("what nobody\nhas thought of")
         return JPEG.encode(picture, quality)
 
     def decode(self, data, views):
@@ -50,11 +52,12 @@ def cast(tmp_path, codec):
 def jobs(tmp_path):
     codings = (Coding("model", 30, (0.0,)),)
     found = []
-    for seed in range(6):
+    for seed in range(8):
         path = tmp_path / f"{seed}.png"
         Image.fromarray(scene(32 + 16 * seed, 48, seed)).save(path)
         found.append(Job("set", Sample(path.name, path), codings, ()))
     found[2].sample.path.write_bytes(b"no picture")
+    found[7].sample.path.unlink()
     return found
 
 
@@ -64,15 +67,17 @@ def test_answers_come_in_the_order_of_the_jobs_whoever_was_first_or_died(tmp_pat
         found = measure_all(pool, jobs)
     assert [job for job, _ in found] == jobs
     skipped = {one.key: one.reason for _, one in found if isinstance(one, Skipped)}
-    assert list(skipped) == ["2.png", "4.png"]
+    assert list(skipped) == ["2.png", "4.png", "6.png", "7.png"]
     assert "died again with nothing else under way" in skipped["4.png"]
+    assert skipped["6.png"] == "RuntimeError: what nobody has thought of"
+    assert skipped["7.png"] == "7.png: No such file or directory"
     measured = [one for _, one in found if isinstance(one, Measured)]
     assert [one.key for one in measured] == [f"{seed}.png" for seed in (0, 1, 3, 5)]
     assert [one.pixels for one in measured] == [48 * (32 + 16 * seed) for seed in (0, 1, 3, 5)]
     for one in measured:
         (coded,) = one.coded.values()
         assert coded.num_bytes == len(coded.file.read_bytes())
-    assert "pictures: 6 of 6" in capsys.readouterr().err
+    assert "pictures: 8 of 8" in capsys.readouterr().err
 
 
 @pytest.mark.slow
