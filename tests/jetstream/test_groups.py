@@ -142,6 +142,7 @@ async def test_gaps_and_frames_that_cannot_be_analyzed_are_recorded_by_every_rep
     [
         ({"nats": ()}, "--nats"),
         ({"watch_group": "a b"}, "--watch-group"),
+        ({"watch_group": None}, "--watch-group"),
         ({"watch_mode": WatchMode.NEWEST}, "newest"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import nats as client
@@ -17,10 +17,14 @@ from ugicm_decoder.errors import (
     FrameDamaged,
     FrameNotFound,
     FrameTooLarge,
+    StoreFailed,
     StoreFull,
 )
 from ugicm_decoder.store import FrameQuery, Gap, GapReason, JetStreamFrameStore, PutOutcome
+from ugicm_decoder.store.jetstream import store as module
+from ugicm_decoder.store.jetstream.marks import Mark, Marks
 from ugicm_decoder.store.jetstream.messages import frame_headers, frame_subject
+from ugicm_decoder.store.removals import Run
 
 pytestmark = needs_nats
 
@@ -163,6 +167,51 @@ async def test_a_message_of_somebody_else_is_left_alone(nats_settings, nats, cap
         await store.put(frame())
         assert await sequences(store) == [0]
     assert "is not ours" in caplog.text
+
+
+async def test_servers_that_are_gone_are_waited_for_then_told_of_and_found_again(
+    nats_settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "_CALL_SECONDS", 0.2)
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.3)
+    with nats_servers(tmp_path, 27) as servers:
+        async with opened(replace(nats_settings, nats=servers.addresses)) as store:
+            await store.put(frame())
+            servers.kill(27)
+            with pytest.raises(StoreFailed, match="NATS") as refused:
+                await store.put(frame(sequence=1))
+            assert refused.value.retry_after_seconds > 0
+
+            async def is_told():
+                with suppress(StoreFailed):
+                    await store.check_room()
+                    return False
+                return True
+
+            await until(is_told)
+            servers.start(27)
+
+            async def is_taken():
+                with suppress(StoreFailed):
+                    return await store.put(frame(sequence=2)) in (STORED, DUPLICATE)
+                return False
+
+            await until(is_taken)
+            assert set(await sequences(store)) >= {0, 2}
+
+
+async def test_marks_are_bounded_by_joining_those_of_the_lowest_numbers(nats_settings, nats):
+    connection = await client.connect(list(nats.addresses))
+    marks = Marks(connection, connection.jetstream(), f"{nats_settings.nats_stream}-marks")
+    await marks.make(nats_settings)
+    runs = [Run(first, first, first) for first in range(0, 140, 2)]
+    for some in (runs[::2], runs[1::2], runs):
+        await marks.merge(Mark("gate.one", 1, tuple(some)))
+    (mark,) = [mark async for mark in marks.read()]
+    await connection.close()
+    assert (mark.camera, mark.epoch, len(mark.runs)) == ("gate.one", 1, 64)
+    assert mark.runs[0] == Run(0, 12, 12)
+    assert mark.runs[1:] == tuple(runs[7:])
 
 
 async def test_full_servers_refuse_with_a_hint_and_go_on_reading(nats_settings, tmp_path):

@@ -94,12 +94,14 @@ def wanted_from_settings(
         BadSettings: a camera is no name, an analyzer is not loaded or lacks labels, or nothing
             keeps the results.
     """
+    if settings.watch_group is not None:
+        _check_group(settings)
+    elif settings.nats:
+        raise BadSettings(["--nats is where a group's frames are: it needs --watch-group"])
     if not settings.watch:
         return []
     if settings.results_file is None:
         raise BadSettings(["--watch needs a file that keeps the results, see --results"])
-    if settings.watch_group is not None:
-        _check_group(settings)
     names = settings.watch_analyzers
     options = pb.AnalyzeOptions(
         analyzers=[
