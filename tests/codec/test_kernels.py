@@ -145,6 +145,28 @@ def test_rows_are_shared_among_threads_and_none_is_left_out(monkeypatch):
     assert threading.get_ident() in threads
 
 
+def test_several_threads_compute_what_one_does(monkeypatch):
+    board = checkerboard(7, 10, torch.device("cpu"))
+    values = integers(2, 7, 10, 12, limit=ACTIVATION_LIMIT).short()
+    weight, bias = integers(9, 12, limit=2**10).int(), integers(12, limit=2**10).int()
+    products = integers(70, 24, limit=2**30).int()
+    ending = ENDINGS["GELU"]
+
+    def results():
+        return [
+            kernels.gather_digits([values], 3, board.others),
+            kernels.depthwise(values, weight, bias, ending),
+            kernels.finish_products(products, bias.long(), ending),
+            attention_kernels.attend_locally(values, integers(2, 25, 25, limit=2**20), 18, board),
+        ]
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    alone = results()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(sharing, "_WORTH_SHARING", 1)
+    assert all(map(torch.equal, results(), alone))
+
+
 def test_what_one_of_the_threads_raises_is_raised(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
 

@@ -18,6 +18,7 @@ from ugicm_training.export import calibration_crops, export_model, export_record
 from ugicm_training.pretrained import load_start
 from ugicm_training.recipes import tiny
 from ugicm_training.starting import first_checkpoint
+from ugicm_training.tables import gaussian_tables
 
 INPUTS = Inputs(
     photos="photos",
@@ -131,3 +132,13 @@ def test_no_activation_saturates_on_pictures_unlike_the_calibration_s(calibrated
     result = check_export(path, start.model, pictures)
     assert result.saturated == 0.0
     assert result.passed
+
+
+def test_the_latents_tables_go_one_value_further_than_16_bits_resolve():
+    tables = gaussian_tables()
+    reach = -tables["offset"]
+    # The smallest scale's own resolve zero alone: one is met all the same, and is no escape.
+    assert int(reach[0]) == 1
+    # As many values below zero as above it, and the escape.
+    assert torch.equal(tables["num_symbols"], 2 * reach + 2)
+    assert (tables["cumulative"][:, 1] == 1).all()

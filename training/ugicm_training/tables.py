@@ -31,14 +31,19 @@ def scale_boundaries() -> NDArray[np.float64]:
 
 
 def gaussian_tables() -> dict[str, Tensor]:
-    """Return the latents' tables: zero-mean Gaussians of one scale each."""
+    """Return the latents' tables: zero-mean Gaussians of one scale each.
+
+    Each goes one value further on either side than 16 bits resolve: an escape costs ten bits more,
+    a value that is there and not used costs the others next to nothing, and networks err most
+    about what hardly ever happens.
+    """
     rows: list[_Row] = []
     for scale in _scales():
         reach = math.ceil(6 * scale) + 1
         values = np.arange(-reach, reach + 1)
         edges = torch.from_numpy((np.append(values, reach + 1) - 0.5) / scale)
         rows.append((-reach, np.diff(torch.special.ndtr(edges).numpy())))
-    return _tables(rows)
+    return _tables(rows, beyond=1)
 
 
 @torch.no_grad()
@@ -51,7 +56,8 @@ def hyper_tables(bottleneck: EntropyBottleneck, offsets: Tensor) -> dict[str, Te
     """
     integers = torch.arange(-_HYPER_SUPPORT, _HYPER_SUPPORT + 1, dtype=torch.float32)
     likelihood, *_ = bottleneck._likelihood(integers + offsets[:, None, None])
-    return _tables([(-_HYPER_SUPPORT, row) for row in likelihood[:, 0].double().cpu().numpy()])
+    rows = [(-_HYPER_SUPPORT, row) for row in likelihood[:, 0].double().cpu().numpy()]
+    return _tables(rows, beyond=0)
 
 
 def _scales() -> NDArray[np.float64]:
@@ -59,15 +65,16 @@ def _scales() -> NDArray[np.float64]:
     return np.geomspace(low, high, _SCALE_TABLES)
 
 
-def _tables(rows: list[_Row]) -> dict[str, Tensor]:
-    """Cut each distribution to what 16 bits resolve, and add the escape symbol."""
+def _tables(rows: list[_Row], *, beyond: int) -> dict[str, Tensor]:
+    """Cut each distribution ``beyond`` what 16 bits resolve, and add the escape symbol."""
     total = 1 << PRECISION
     frequencies, offsets = [], []
     for first, probabilities in rows:
         kept = np.flatnonzero(probabilities * total >= 0.5)
         if kept.size == 0:
             kept = np.array([int(np.argmax(probabilities))])
-        low, high = int(kept[0]), int(kept[-1]) + 1
+        low = max(0, int(kept[0]) - beyond)
+        high = min(probabilities.size, int(kept[-1]) + 1 + beyond)
         inside = probabilities[low:high]
         escape = max(0.0, 1.0 - float(inside.sum()))
         frequencies.append(_integer_frequencies(np.append(inside, escape), total))
