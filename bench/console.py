@@ -39,17 +39,24 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _MOST_OVER_SYNTHESIS = 0.1
 _MOST_GROWTH = 1.5
 _WARM_UP_SECONDS = 5.0
-# A reader looks at one view before the next, and its findings are asked for.
-_PAUSE_SECONDS = 0.5
+# A reader looks at one view before the next: its exact pixels are asked for.
+_PAUSE_SECONDS = 1.0
 
 _MOVE = """async (view) => {
     const slider = document.querySelector(".view-slider input");
     const canvas = document.querySelector("canvas.picture");
+    const drawn = new Promise((resolve) => {
+        const observer = new MutationObserver(() => {
+            if (!canvas.dataset.address.includes(`view=${slider.value}&`)) return;
+            observer.disconnect();
+            requestAnimationFrame(resolve);
+        });
+        observer.observe(canvas, { attributes: true });
+    });
     const begun = performance.now();
     slider.value = view;
     slider.dispatchEvent(new Event("input", { bubbles: true }));
-    while (!(canvas.dataset.address ?? "").includes(`view=${slider.value}&`))
-        await new Promise((drawn) => requestAnimationFrame(drawn));
+    await drawn;
     const shown = performance.now() - begun;
     const [answer] = performance.getEntriesByName(new URL(canvas.dataset.address, location).href);
     const synthesis = answer.serverTiming.find(({ name }) => name === "synthesis").duration;

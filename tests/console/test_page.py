@@ -126,6 +126,10 @@ def test_zooming_goes_down_to_single_exact_pixels(at, expect):
         "canvas => [...canvas.getContext('2d').getImageData(0, 0, 64, 48).data]"
     )
     np.testing.assert_array_equal(np.reshape(shown, (48, 64, 4))[..., :3], scene(2))
+    # While the slider moves a JPEG will do; the pixels come when it rests.
+    with page.expect_response(re.compile("view=1&format=jpeg")):
+        set_view(page, 1)
+    expect(picture(page)).to_have_attribute("data-address", re.compile("view=1&format=png"))
 
 
 def test_stream_and_picture_are_downloaded(at):

@@ -9,7 +9,9 @@ import { Findings, SHOWN } from "./findings.js";
 import { Stage } from "./stage.js";
 import { ViewSlider } from "./view_slider.js";
 
-const SETTLE_MS = 300; // a view that stays this long is worth an analysis
+const SETTLE_MS = 300; // a view that stays this long is worth an analysis, and its exact pixels
+const EXACT = { format: "png" };
+const QUICK = { format: "jpeg", quality: 92 }; // written, sent and read in a third of the time
 const NAMES = ["View", "Second view"];
 
 /**
@@ -108,19 +110,27 @@ export class Comparison {
   #changed(index) {
     this.#onView(this.views);
     this.#setFindings(index, null);
-    if (this.#subject) this.#wish(index);
+    if (this.#subject) this.#wish(index, QUICK); // more changes may come
   }
 
-  #wish(index) {
+  #wish(index, file = this.#file) {
+    this.#settle(index, file);
+    return this.#order(index, file);
+  }
+
+  get #file() {
+    return this.#exact ? EXACT : QUICK;
+  }
+
+  #order(index, file) {
     const { path, name } = this.#subject;
     const still = this.#chosen[index];
     const view = this.sliders[index].view;
     const what = still === "view" ? viewName(view) : still;
     const address =
       still === "view"
-        ? withQuery(`${path}/picture`, this.#exact ? { view, format: "png" } : { view, format: "jpeg", quality: 92 })
+        ? withQuery(`${path}/picture`, { view, ...file })
         : `${path}/${still}`;
-    this.#settle(index);
     return this.#pictures[index].wish({ address, label: `${name}, ${what}`, what });
   }
 
@@ -154,13 +164,15 @@ export class Comparison {
     if (exact) this.refresh();
   }
 
-  // Analysis
+  // What is worth its time only where the view stays
 
-  #settle(index) {
+  #settle(index, file = this.#file) {
     clearTimeout(this.#settling[index]);
-    if (!this.#analyzers?.length || this.#chosen[index] === "jpeg") return;
     const wish = { subject: this.#subject, view: this.#chosen[index] === "view" ? this.sliders[index].view : "original" };
-    this.#settling[index] = setTimeout(() => this.#analyses[index].wish(wish), SETTLE_MS);
+    this.#settling[index] = setTimeout(() => {
+      if (file !== this.#file && this.#chosen[index] === "view") this.#order(index, this.#file);
+      if (this.#analyzers?.length && this.#chosen[index] !== "jpeg") this.#analyses[index].wish(wish);
+    }, SETTLE_MS);
   }
 
   async #analyze(index, { subject, view }, signal) {
