@@ -19,7 +19,7 @@ def expect(chromium):
     """Playwright's assertions, which wait for what they expect."""
     from playwright.sync_api import expect  # installed, or there were no chromium
 
-    expect.set_options(timeout=10_000)
+    expect.set_options(timeout=30_000)
     return expect
 
 
@@ -32,7 +32,7 @@ def open_page(chromium):
         context = chromium.new_context(**{"viewport": {"width": 1000, "height": 700}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.on("console", lambda line: failures.append(line.text) if is_ours(line) else None)
         page.goto(url)
