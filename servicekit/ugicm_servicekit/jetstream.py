@@ -42,7 +42,8 @@ EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
 # JetStream's numbers of errors, as in the server's errors.json.
 WRONG_LAST = 10071
 NO_ROOM = frozenset({10023, 10028, 10047, 10077})
-_NO_CLUSTER = frozenset({10074, 10005})
+_NO_CLUSTER = 10074
+_TOO_FEW_SERVERS = 10005
 
 _REPLICAS_OF_CLUSTER = 3
 _RECONNECT_SECONDS = 0.25
@@ -194,6 +195,11 @@ async def _ensure(jetstream: JetStreamContext, wanted: StreamConfig) -> StreamIn
     except NotFoundError:
         return await _make(jetstream, wanted)
     kept = found.config
+    if kept.subjects != wanted.subjects:
+        raise Unreachable(
+            f"the stream {wanted.name} is somebody else's: it keeps {kept.subjects}, "
+            f"not {wanted.subjects}"
+        )
     replicas = wanted.num_replicas or kept.num_replicas
     limits = (wanted.max_age, wanted.max_bytes, replicas)
     if (kept.max_age, kept.max_bytes, kept.num_replicas) == limits:
@@ -203,7 +209,10 @@ async def _ensure(jetstream: JetStreamContext, wanted: StreamConfig) -> StreamIn
 
 def _is_final(error: Exception) -> bool:
     """Tell whether the servers understood what they were asked, and will not do it."""
-    return isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError)
+    if isinstance(error, ServiceUnavailableError) or not isinstance(error, APIError):
+        return False
+    # Those of a cluster that starts may not have met yet.
+    return error.err_code != _TOO_FEW_SERVERS
 
 
 async def _make(jetstream: JetStreamContext, wanted: StreamConfig) -> StreamInfo:
@@ -211,7 +220,7 @@ async def _make(jetstream: JetStreamContext, wanted: StreamConfig) -> StreamInfo
     try:
         return await jetstream.add_stream(wanted.evolve(num_replicas=replicas))
     except APIError as error:
-        if wanted.num_replicas is None and error.err_code in _NO_CLUSTER:
+        if wanted.num_replicas is None and error.err_code == _NO_CLUSTER:
             return await jetstream.add_stream(wanted.evolve(num_replicas=1))
         raise
 

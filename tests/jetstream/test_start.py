@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from nats import connect
 
 from tests.decoder.harness import ROOT
 from tests.decoder.store_frames import frame
 from tests.deploy.replicas import address
-from tests.jetstream.servers import nats_servers, needs_nats
+from tests.jetstream.servers import Servers, nats_servers, needs_nats
 from tests.security.credentials import Authority
 from ugicm_decoder.settings import DecoderSettings
 from ugicm_decoder.store import JetStreamFrameStore, PutOutcome
@@ -92,6 +93,27 @@ async def test_certificates_from_files_let_a_decoder_in_and_wrong_ones_do_not(
         shown = replace(hasty, nats_tls_cert=theirs.cert, nats_tls_key=theirs.key)
         with pytest.raises(Unreachable, match="no NATS server lets us in"):
             await JetStreamFrameStore.open(shown)
+
+
+@needs_nats
+async def test_more_replicas_than_there_are_servers_are_refused(
+    nats_settings: NatsSettings,
+) -> None:
+    with pytest.raises(Unreachable, match="replicas > 1 not supported"):
+        await JetStreamFrameStore.open(replace(nats_settings, nats_replicas=3))
+
+
+@needs_nats
+async def test_a_stream_of_somebody_else_is_left_alone(
+    nats_settings: NatsSettings, nats: Servers
+) -> None:
+    connection = await connect(list(nats.addresses))
+    jetstream = connection.jetstream()
+    await jetstream.add_stream(name=nats_settings.nats_stream, subjects=["recipes.>"])
+    with pytest.raises(Unreachable, match="somebody else's"):
+        await JetStreamFrameStore.open(nats_settings)
+    assert (await jetstream.stream_info(nats_settings.nats_stream)).config.subjects == ["recipes.>"]
+    await connection.close()
 
 
 @needs_nats
