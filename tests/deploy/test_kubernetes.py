@@ -290,14 +290,14 @@ def test_the_servers_of_nats_know_one_another_and_fit_their_disks():
         for one in of_kind(objects, "ConfigMap")
         if one["metadata"]["name"].startswith("nats-")
     ]
-    routes = set(re.findall(r"nats://([\w.-]+):6222", config))
-    assert routes == {f"{name}-{n}.{name}" for n in range(spec["replicas"])}
+    hosts = {f"{name}-{n}.{name}" for n in range(spec["replicas"])}
+    assert set(re.findall(r"nats://([\w.-]+):6222", config)) == hosts
     (certificate,) = [
         one["spec"]["dnsNames"]
         for one in of_kind(objects, "Certificate")
         if one["metadata"]["name"] == name
     ]
-    assert f"*.{name}" in certificate
+    assert hosts <= set(certificate)
     (most,) = re.findall(r"max_file_store: (\d+)GB", config)
     (volume,) = spec["volumeClaimTemplates"]
     room = volume["spec"]["resources"]["requests"]["storage"]
