@@ -27,6 +27,8 @@ _MESSAGES_AT_ONCE = 500
 # The status of a server's signs of life, and what a stalled one wants to hear back on.
 _CONTROL = "100"
 _STALLED = "Nats-Consumer-Stalled"
+# In a sign of life: the number of the message sent last.
+_SENT = "Nats-Last-Consumer"
 
 
 class Part(enum.Enum):
@@ -105,6 +107,10 @@ async def _in_order(client: Client, messages: Subscription) -> AsyncGenerator[li
                 reply = message.reply or headers.get(_STALLED)
                 if reply:
                     await client.publish(reply)
+                # The last messages before a lost connection have no next one that tells of them.
+                if int(headers.get(_SENT, delivered)) != delivered:
+                    yield batch
+                    return
             elif message.metadata.sequence.consumer == delivered + 1:
                 batch.append(message)
                 delivered += 1
