@@ -25,6 +25,7 @@ from ugicm_decoder.store.jetstream import store as module
 from ugicm_decoder.store.jetstream.marks import Mark, Marks
 from ugicm_decoder.store.jetstream.messages import frame_headers, frame_subject
 from ugicm_decoder.store.removals import Run
+from ugicm_decoder.watching import read_every, watch
 
 pytestmark = needs_nats
 
@@ -159,14 +160,50 @@ async def test_a_frame_larger_than_the_servers_let_through_is_refused(nats_setti
             await store.put(frame(sequence=1, stream=bytes(store.max_frame_bytes + 1)))
 
 
-async def test_a_message_of_somebody_else_is_left_alone(nats_settings, nats, caplog):
+@pytest.mark.parametrize(
+    "subject",
+    ["what.is.this", f"gate.{2**64}.0", "gate.01.0", "ga@te.1.0", f"gate.1.gap.0.{2**64}.1"],
+)
+async def test_a_message_of_somebody_else_is_left_alone(nats_settings, nats, caplog, subject):
     async with opened(nats_settings) as store:
         connection = await client.connect(list(nats.addresses))
-        await connection.jetstream().publish(f"{nats_settings.nats_stream}.what.is.this", b"?")
+        await connection.jetstream().publish(
+            f"{nats_settings.nats_stream}.{subject}", b"?", headers=frame_headers(frame())
+        )
         await connection.close()
         await store.put(frame())
         assert await sequences(store) == [0]
     assert "is not ours" in caplog.text
+
+
+async def test_what_a_server_turns_away_counts_as_stored_once_it_is_to_be_seen(
+    nats_settings, monkeypatch
+):
+    async def turned_away(*_):
+        """As by a server that has not heard yet from a majority about the one before."""
+        return False
+
+    async with opened(nats_settings) as store:
+        monkeypatch.setattr(store, "_publish", turned_away)
+        with pytest.raises(StoreFailed, match="not to be seen yet"):
+            await store.put(frame())
+        with pytest.raises(StoreFailed, match="not to be seen yet"):
+            await store.put_gap(Gap("yard", 1, 0, 1, GapReason.SPOOL_FULL))
+
+
+async def test_who_waits_for_more_is_told_that_the_index_cannot_be_kept(nats_settings, monkeypatch):
+    async with opened(nats_settings) as store:
+
+        def full(*_):
+            raise StoreFailed("the disk of temporary files is full", retry_after_seconds=1)
+
+        monkeypatch.setattr(module.index, "add", full)
+        wanted = {"read": read_every, "cameras": [], "with_streams": False}
+        watched = watch(store, 0, **wanted, stopping=asyncio.Event())
+        waiting = asyncio.create_task(anext(watched))
+        await store.put(frame())
+        with pytest.raises(StoreFailed, match="as its log tells"):
+            await waiting
 
 
 async def test_servers_that_are_gone_are_waited_for_then_told_of_and_found_again(

@@ -84,11 +84,13 @@ async def _with_stream(store: FrameStore, event: Event) -> Watched:
 
 
 async def _wait_beyond(store: FrameStore, position: int, stopping: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(wait) for wait in (store.wait_beyond(position), stopping.wait())]
+    beyond = asyncio.ensure_future(store.wait_beyond(position))
+    stop = asyncio.ensure_future(stopping.wait())
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([beyond, stop], return_when=asyncio.FIRST_COMPLETED)
+        if stopping.is_set():
+            raise Stopping("the decoder is stopping; a watch goes on from its last cursor")
+        await beyond
     finally:
-        for wait in waits:
-            wait.cancel()
-    if stopping.is_set():
-        raise Stopping("the decoder is stopping; a watch goes on from its last cursor")
+        beyond.cancel()
+        stop.cancel()

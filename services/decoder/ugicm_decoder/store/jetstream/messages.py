@@ -8,8 +8,9 @@ from hashlib import sha256
 
 from ugicm_codec import StreamInfo
 from ugicm_decoder.store.interface import Frame, FrameRecord, Gap, GapReason
+from ugicm_servicekit.errors import BadRequest
 from ugicm_servicekit.jetstream import camera_from_word, camera_to_word
-from ugicm_servicekit.wire import FrameKey
+from ugicm_servicekit.wire import FrameKey, check_camera
 
 __all__ = [
     "HEAD_BYTES",
@@ -79,21 +80,41 @@ def parse(subject: str, headers: Mapping[str, str], stored_ns: int) -> Head:
     """
     _, camera, epoch, *words = subject.split(".")
     camera = camera_from_word(camera)
+    try:
+        check_camera(camera)
+    except BadRequest as error:
+        raise ValueError(str(error)) from error
     if words[0] == _GAP:
-        first, last, reason = map(int, words[1:])
-        return Head(Gap(camera, int(epoch), first, last, GapReason(reason)))
-    (sequence,) = map(int, words)
+        first, last, reason = map(_unsigned, words[1:])
+        return Head(Gap(camera, _unsigned(epoch), first, last, GapReason(reason)))
+    (sequence,) = map(_unsigned, words)
+    key = FrameKey(camera, _unsigned(epoch), sequence)
     layout, *numbers = headers.get(_FRAME, "").split()
     if layout != _FORMAT:
         raise ValueError(f"a frame's header has format {_FORMAT}, got {layout}")
     captured, version, latents_id, height, width, step, checksum = numbers
     info = StreamInfo(
-        version=int(version),
+        version=_signed(version),
         latents_id=bytes.fromhex(latents_id),
-        height=int(height),
-        width=int(width),
-        quality_step=int(step),
-        num_bytes=int(headers[SIZE]),
+        height=_signed(height),
+        width=_signed(width),
+        quality_step=_signed(step),
+        num_bytes=_signed(headers[SIZE]),
     )
-    key = FrameKey(camera, int(epoch), sequence)
-    return Head(FrameRecord(key, int(captured), stored_ns, info), bytes.fromhex(checksum))
+    return Head(FrameRecord(key, _signed(captured), stored_ns, info), bytes.fromhex(checksum))
+
+
+def _unsigned(word: str) -> int:
+    return _number(word, range(2**64))
+
+
+def _signed(word: str) -> int:
+    return _number(word, range(-(2**63), 2**63))
+
+
+def _number(word: str, those: range) -> int:
+    """Return a number as we write it: what an index cannot hold would end its keeping."""
+    number = int(word)
+    if number not in those or str(number) != word:
+        raise ValueError(f"a number of 64 bits, without signs that it does not need, got {word!r}")
+    return number

@@ -209,8 +209,13 @@ class JetStreamFrameStore:
             missing = await self._index.read(lambda db: untold(db, gap))
             if missing is None:
                 return PutOutcome.DUPLICATE
-            stored = await self._publish(messages.gap_subject(self._name, missing))
-            return PutOutcome.STORED if stored else PutOutcome.DUPLICATE
+            if await self._publish(messages.gap_subject(self._name, missing)):
+                return PutOutcome.STORED
+            # It may be on its way to a majority, and does not count before.
+            await self.catch_up()
+            if await self._index.read(lambda db: untold(db, missing)) is not None:
+                raise self._failed(f"{missing} is stored, and not to be seen yet")
+            return PutOutcome.DUPLICATE
 
     async def check_room(self) -> None:
         """Return if a small frame could be stored, as far as was seen within the last seconds."""
@@ -265,6 +270,8 @@ class JetStreamFrameStore:
     async def wait_beyond(self, position: int) -> None:
         """Return once something is stored behind ``position``."""
         while self._position <= position:
+            if self._broken:
+                raise self._failed(self._broken)
             await self._grown.wait()
 
     async def catch_up(self) -> None:
@@ -393,6 +400,8 @@ class JetStreamFrameStore:
         except Exception as error:  # noqa: BLE001 - the outermost layer of a task
             _log.error("the stream is followed no longer", exc_info=error)
             self._broken = "the decoder cannot keep its index of the stream, as its log tells"
+            # Who waits for more is told.
+            self._grown.set()
 
     async def _keep_index(self) -> None:
         batches = follow(self._client, self._jetstream, self._name, self._position, Part.HEADERS)
