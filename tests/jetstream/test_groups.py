@@ -14,8 +14,9 @@ from tests.analytics.harness import FixedDecoder, Refusal, analyzing, decoding
 from tests.decoder.store_frames import frame, until
 from tests.jetstream.servers import needs_nats
 from ugicm.v1 import analytics_pb2 as pb
-from ugicm_analytics import metrics
+from ugicm_analytics import group, main, metrics
 from ugicm_analytics.main import serve
+from ugicm_analytics.results import SqliteResultStore
 from ugicm_analytics.settings import AnalyticsSettings, WatchMode
 from ugicm_decoder.store import Gap, GapReason
 from ugicm_servicekit.errors import BadSettings
@@ -114,6 +115,62 @@ async def test_a_frame_that_is_not_answered_for_comes_again_and_is_counted(
     assert redeliveries() == before + 1
     results = f"{nats_settings.nats_stream}-results-pipeline"
     assert await messages_of(nats_settings, results) == 2
+
+
+async def test_what_a_replica_has_under_way_when_it_stops_goes_to_another_one_at_once(
+    jetstream_store, nats_settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(main, "_LAST_RESULTS_SECONDS", 0.05)
+    stuck = FixedDecoder({0: picture(7)})
+    stuck.gate.clear()
+    async with (
+        decoding(stuck) as where,
+        member(where, tmp_path, "first", nats_settings, watch_ack_seconds=600),
+    ):
+        await jetstream_store.put(frame())
+        await stuck.begun.wait()
+    async with (
+        decoding(FixedDecoder({0: picture(7)})) as where,
+        member(where, tmp_path, "second", nats_settings) as (stub, _),
+    ):
+
+        async def is_there():
+            return await listed(stub) == {0: 7}
+
+        await until(is_there)
+
+
+async def test_an_error_that_nobody_foresaw_ends_neither_a_watch_nor_the_copying(
+    jetstream_store, nats_settings, tmp_path, monkeypatch, caplog
+):
+    foreseen = group.look, SqliteResultStore.put
+    unforeseen = [RuntimeError("looking"), RuntimeError("copying")]
+
+    async def look(*arguments):
+        if len(unforeseen) == 2:
+            raise unforeseen.pop(0)
+        return await foreseen[0](*arguments)
+
+    async def put(*arguments, **others):
+        if unforeseen:
+            raise unforeseen.pop(0)
+        return await foreseen[1](*arguments, **others)
+
+    monkeypatch.setattr(group, "look", look)
+    monkeypatch.setattr(SqliteResultStore, "put", put)
+    async with (
+        decoding(FixedDecoder({0: picture(7)})) as where,
+        member(where, tmp_path, "one", nats_settings) as (stub, _),
+    ):
+        await jetstream_store.put(frame())
+
+        async def is_there():
+            return await listed(stub) == {0: 7}
+
+        await until(is_there)
+    assert {"looking", "copying"} <= {
+        str(one.exc_info[1]) for one in caplog.records if one.exc_info
+    }
 
 
 async def test_gaps_and_frames_that_cannot_be_analyzed_are_recorded_by_every_replica(

@@ -145,16 +145,32 @@ class GroupWatch:
         self._problem = ""
 
     async def run(self) -> None:
-        """Take frames until told to stop; what keeps them away is waited for."""
-        while not self._stopping.is_set():
-            try:
-                await self._take()
-            except (NatsError, TimeoutError) as error:
-                self._interrupted(f"NATS gives no frames: {error!r}")
-                await asyncio.sleep(_AGAIN_SECONDS)
-        if self._under_way:
-            await asyncio.wait(self._under_way)
-        self._goes_on()
+        """Take frames until told to stop; what keeps them away is waited for.
+
+        What is under way when this is cancelled is given back, and goes to another replica.
+        """
+        try:
+            while not self._stopping.is_set():
+                try:
+                    await self._take()
+                except (NatsError, TimeoutError) as error:
+                    self._interrupted(f"NATS gives no frames: {error!r}")
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                except Exception as error:  # noqa: BLE001 - the outermost layer of a task
+                    self._mistaken(error)
+                    await asyncio.sleep(_AGAIN_SECONDS)
+            if self._under_way:
+                await asyncio.wait(self._under_way)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            if self._under_way:
+                await asyncio.wait(self._under_way)
+            self._goes_on()
+
+    def _mistaken(self, error: Exception) -> None:
+        _log.error("the watch for %s failed", self._analyzer, exc_info=error)
+        self._interrupted("by a mistake of this service, which its log describes")
 
     def _interrupted(self, reason: str) -> None:
         text = f"the watch for {self._analyzer} is interrupted: {reason}"
@@ -220,13 +236,23 @@ class GroupWatch:
             self._goes_on()
         except (errors.AnalyticsError, NatsError, TimeoutError, Unreachable) as error:
             self._interrupted(str(error) or repr(error))
-            # Where this does not arrive either, the frame comes again a little later.
+            await self._give_back(message)
+        except Exception as error:  # noqa: BLE001 - the outermost layer of a task
+            self._mistaken(error)
+            await self._give_back(message)
+        except asyncio.CancelledError:
             with suppress(NatsError):
-                await message.nak(delay=_AGAIN_SECONDS)
-            # In its place, so that no further frames are taken only to be given back.
-            await asyncio.sleep(_AGAIN_SECONDS)
+                await message.nak()
+            raise
         finally:
             self._room.release()
+
+    async def _give_back(self, message: Msg) -> None:
+        # Where this does not arrive either, the frame comes again a little later.
+        with suppress(NatsError):
+            await message.nak(delay=_AGAIN_SECONDS)
+        # In its place, so that no further frames are taken only to be given back.
+        await asyncio.sleep(_AGAIN_SECONDS)
 
     def _is_wanted(self, camera: str) -> bool:
         return not self._wanted.cameras or camera in self._wanted.cameras
@@ -253,7 +279,20 @@ class GroupWatch:
 
 
 async def _copy(group: Group, store: ResultStore, created: str) -> None:
-    """Copy the group's results into a store, and go on where it was."""
+    """Copy the group's results into a store for good; what keeps them out is waited for."""
+    part = f"results of {group.name}"
+    while True:
+        try:
+            await _copy_on(group, store, created, part)
+        except Exception as error:  # noqa: BLE001 - the outermost layer of a task
+            text = f"results of the group {group.name} are not copied: {error!r}"
+            _log.error("%s", text, exc_info=error)
+            group.readiness.report(part, Problem(Severity.DEGRADES, text))
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _copy_on(group: Group, store: ResultStore, created: str, part: str) -> None:
+    """Copy what comes, and go on where the store is."""
     watch = f"group {group.results}"
     cursor = (await store.cursor(watch) or b"").decode()
     before, _, position = cursor.rpartition(" ")
@@ -273,6 +312,7 @@ async def _copy(group: Group, store: ResultStore, created: str) -> None:
                     _log.warning("results of %s wait: %s", group.results, error)
                     await asyncio.sleep(_AGAIN_SECONDS)
                 else:
+                    group.readiness.report(part, None)
                     break
 
 
