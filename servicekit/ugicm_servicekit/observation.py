@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ class CallsUnderWay:
     def __init__(self) -> None:
         self._count = 0
         self._ended = asyncio.Event()
+        self._last_ended = -math.inf
 
     def begin(self) -> None:
         """Count one more."""
@@ -36,6 +38,7 @@ class CallsUnderWay:
     def end(self) -> None:
         """Count one less."""
         self._count -= 1
+        self._last_ended = time.monotonic()
         metrics.RPCS_UNDER_WAY.dec()
         self._ended.set()
 
@@ -44,6 +47,15 @@ class CallsUnderWay:
         while self._count:
             self._ended.clear()
             await self._ended.wait()
+
+    async def quiet(self, seconds: float) -> None:
+        """Return once none is under way, and none was for so long."""
+        while True:
+            await self.none()
+            left = self._last_ended + seconds - time.monotonic()
+            if left <= 0:
+                return
+            await asyncio.sleep(left)
 
 
 class Observation(grpc.aio.ServerInterceptor):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -44,7 +45,10 @@ _Servicer = TypeVar("_Servicer")
 
 # How long the statuses of calls that have ended may take to be sent.
 _FLUSH_SECONDS = 1.0
-
+# Clients that watch its health go elsewhere while calls are still refused in a way that they try
+# again. What comes while the port closes, grpc cancels, and no client may try that again.
+_QUIET_SECONDS = 0.1
+_LEAVING_SECONDS = 1.0
 
 _STARTING = Problem(Severity.BLOCKS, "the service is still starting")
 _DRAINING = Problem(Severity.BLOCKS, "the service is stopping")
@@ -169,6 +173,9 @@ class Server:
         try:
             async with asyncio.timeout(self._settings.drain_seconds):
                 await self._calls.none()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LEAVING_SECONDS):
+                        await self._calls.quiet(_QUIET_SECONDS)
             await self._server.stop(_FLUSH_SECONDS)
         except TimeoutError:
             await self._server.stop(None)
