@@ -24,6 +24,8 @@ def why_not() -> str:
     """Return why no server can be started here; nothing where one can."""
     if sys.platform != "linux":
         return "only Linux has all of 127.0.0.0/8 on its loopback interface"
+    if shutil.which("setpriv") is None:
+        return "needs setpriv, of util-linux"
     return "" if PROGRAM else "needs nats-server, of the system's package of that name"
 
 
@@ -79,8 +81,11 @@ class Servers:
         file = self._folder / f"n{number}.conf"
         file.write_text(config)
         assert PROGRAM is not None
+        log = self._folder / f"n{number}.log"
+        # It ends with the tests, also where those are killed.
+        tied = ("setpriv", "--pdeathsig", "KILL", "--")
         self._processes[number] = subprocess.Popen(
-            [PROGRAM, "--config", str(file), "--log", str(self._folder / f"n{number}.log")]
+            [*tied, PROGRAM, "--config", str(file), "--log", str(log)]
         )
 
     def kill(self, number: int) -> None:
