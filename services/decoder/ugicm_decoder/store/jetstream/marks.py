@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from nats.aio.client import Client
@@ -82,16 +83,16 @@ class Marks:
         position = 0
         if state.messages == 0:
             return
-        async for messages in follow(
-            self._client, self._jetstream, self._stream, position, Part.HEADERS
-        ):
-            for message in messages:
-                position = message.metadata.sequence.stream
-                _, camera, epoch = message.subject.split(".")
-                runs = _from_text((message.headers or {})[_RUNS])
-                yield Mark(camera_from_word(camera), signed(int(epoch)), tuple(runs))
-            if position >= state.last_seq:
-                return
+        batches = follow(self._client, self._jetstream, self._stream, position, Part.HEADERS)
+        async with aclosing(batches):
+            async for messages in batches:
+                for message in messages:
+                    position = message.metadata.sequence.stream
+                    _, camera, epoch = message.subject.split(".")
+                    runs = _from_text((message.headers or {})[_RUNS])
+                    yield Mark(camera_from_word(camera), signed(int(epoch)), tuple(runs))
+                if position >= state.last_seq:
+                    return
 
     async def merge(self, mark: Mark) -> None:
         """Return once it is durable that these frames were stored.
