@@ -140,6 +140,32 @@ async def test_what_a_replica_has_under_way_when_it_stops_goes_to_another_one_at
         await until(is_there)
 
 
+async def test_how_long_a_replica_may_be_silent_follows_the_newest_settings(
+    jetstream_store, nats_settings, tmp_path
+):
+    decoder = FixedDecoder({0: picture(7), 1: picture(8)})
+    connection = await client.connect(list(nats_settings.nats))
+    for number, wanted in enumerate((600, 30)):
+        async with (
+            decoding(decoder) as where,
+            member(where, tmp_path, "one", nats_settings, watch_ack_seconds=wanted) as (stub, _),
+        ):
+            await jetstream_store.put(frame(sequence=number))
+
+            async def is_there(last=number):
+                return last in await listed(stub)
+
+            await until(is_there)
+        (consumer,) = [
+            one
+            for one in await connection.jetstream().consumers_info(nats_settings.nats_stream)
+            if one.config.durable_name
+        ]
+        assert consumer.config.ack_wait == wanted
+    await connection.close()
+    assert decoder.decoded == [0, 1]
+
+
 async def test_an_error_that_nobody_foresaw_ends_neither_a_watch_nor_the_copying(
     jetstream_store, nats_settings, tmp_path, monkeypatch, caplog
 ):

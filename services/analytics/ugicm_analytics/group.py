@@ -202,6 +202,7 @@ class GroupWatch:
             ),
         )
         try:
+            await self._hold_to_ack_seconds(frames)
             while not self._stopping.is_set():
                 await self._room.acquire()
                 try:
@@ -222,6 +223,14 @@ class GroupWatch:
         finally:
             if not group.client.is_closed:
                 await frames.unsubscribe()
+
+    async def _hold_to_ack_seconds(self, frames: JetStreamContext.PullSubscription) -> None:
+        """Let a consumer that was made with other settings follow the newest ones."""
+        config = (await frames.consumer_info()).config
+        seconds = self._group.ack_seconds
+        if config.ack_wait != seconds:
+            changed = config.evolve(ack_wait=seconds)
+            await self._group.jetstream.add_consumer(self._group.frames, changed)
 
     async def _answer(self, message: Msg) -> None:
         try:
