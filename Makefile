@@ -92,7 +92,7 @@ clean: ## remove .venv, caches and what the demo and the benchmark wrote
 	@$(pip_install) hatchling editables
 	@$(pip_install) --no-build-isolation $(runtime) \
 		$(DEVELOPMENT:%=--editable ./%) --editable "./protos[generate]" \
-		--editable "./analyzers[onnx,open_clip,tflite,torchvision]" $(TOOLS)
+		--editable "./analyzers[onnx,open-clip,tflite,torchvision]" $(TOOLS)
 	@touch .venv/.runtime $@
 
 .venv/.fuzz: .venv/.development

@@ -64,9 +64,11 @@ def open_analyzer(specification: Specification) -> Analyzer:
     try:
         return _OPEN[specification.kind](specification)
     except ModuleNotFoundError as error:
+        # Some versions of pip know an extra by its normalised name alone.
+        extra = specification.kind.value.replace("_", "-")
         raise AnalyzerUnavailable(
             f"{specification.name}: the package {error.name} is missing: "
-            f"pip install 'ugicm-analyzers[{specification.kind.value}]'"
+            f"pip install 'ugicm-analyzers[{extra}]'"
         ) from error
 
 

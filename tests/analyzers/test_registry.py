@@ -37,19 +37,18 @@ def test_two_analyzers_share_no_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "word"),
+    ("module", "word", "extra"),
     [
-        ("onnxruntime", "onnx:w.onnx"),
-        ("open_clip", "open_clip:ViT-B-32:openai"),
-        ("ai_edge_litert", "tflite:w.tflite"),
-        ("torchvision", "torchvision:resnet18"),
-        ("ultralytics", "ultralytics:w.pt"),
+        ("onnxruntime", "onnx:w.onnx", "onnx"),
+        ("open_clip", "open_clip:ViT-B-32:openai", "open-clip"),
+        ("ai_edge_litert", "tflite:w.tflite", "tflite"),
+        ("torchvision", "torchvision:resnet18", "torchvision"),
+        ("ultralytics", "ultralytics:w.pt", "ultralytics"),
     ],
 )
-def test_a_missing_package_is_answered_by_what_to_install(monkeypatch, module, word):
+def test_a_missing_package_is_answered_by_what_to_install(monkeypatch, module, word, extra):
     monkeypatch.setitem(sys.modules, module, None)
     for name in [one for one in sys.modules if one.startswith("ugicm_analyzers.adapters.")]:
         monkeypatch.delitem(sys.modules, name)
-    extra = word.partition(":")[0]
     with pytest.raises(AnalyzerUnavailable, match=rf"pip install 'ugicm-analyzers\[{extra}\]'"):
         load_analyzers([f"a={word}"])
