@@ -94,13 +94,13 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
     context = _tls_of(settings)
     token = _token_of(settings)
     last_failure: list[Exception] = []
-    closing = asyncio.Event()
+    let_in = asyncio.Event()
 
     async def failed(error: Exception) -> None:
         last_failure[:] = [error]
 
     async def lost() -> None:
-        if closing.is_set():
+        if not let_in.is_set():
             return
         _log.warning("lost the connection to NATS; trying all servers")
         if context is not None:
@@ -109,6 +109,10 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
                 _load(context, settings)
             except (OSError, ssl.SSLError) as error:
                 _log.warning("cannot read the certificate for NATS again: %s", error)
+
+    async def ended() -> None:
+        if let_in.is_set():
+            _log.error("NATS lets us in no longer, as with a token that was changed: start again")
 
     async def back() -> None:
         _log.info("connected to NATS again")
@@ -124,6 +128,7 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
                 error_cb=failed,
                 disconnected_cb=lost,
                 reconnected_cb=back,
+                closed_cb=ended,
                 connect_timeout=2,
                 reconnect_time_wait=_RECONNECT_SECONDS,
                 max_reconnect_attempts=-1,
@@ -136,10 +141,11 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
             f"no NATS server lets us in at {where} within "
             f"{settings.nats_start_seconds:g} s: {_words(why)}"
         ) from error
+    let_in.set()
     try:
         yield client
     finally:
-        closing.set()
+        let_in.clear()
         await client.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,6 +93,12 @@ class Servers:
         process = self._processes.pop(number)
         process.kill()
         process.wait()
+
+    def reconfigure(self, number: int, old: str, new: str) -> None:
+        """Change a server's configuration while it runs."""
+        file = self._folder / f"n{number}.conf"
+        file.write_text(file.read_text().replace(old, new))
+        self._processes[number].send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         for number in list(self._processes):

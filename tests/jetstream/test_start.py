@@ -11,14 +11,14 @@ import pytest
 from nats import connect
 
 from tests.decoder.harness import ROOT
-from tests.decoder.store_frames import frame
+from tests.decoder.store_frames import frame, until
 from tests.deploy.replicas import address
 from tests.jetstream.servers import Servers, nats_servers, needs_nats
 from tests.security.credentials import Authority
 from ugicm_decoder.settings import DecoderSettings
 from ugicm_decoder.store import JetStreamFrameStore, PutOutcome
 from ugicm_servicekit.errors import BadSettings, Unreachable
-from ugicm_servicekit.jetstream import NatsSettings
+from ugicm_servicekit.jetstream import NatsSettings, connect_to_nats
 
 TLS = 'tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{ca}", verify: true }}\n'
 
@@ -127,3 +127,21 @@ async def test_a_token_from_a_file_lets_a_decoder_in(tmp_path: Path) -> None:
         token.write_text("wrong")
         with pytest.raises(Unreachable, match=r"(?i)authorization"):
             await JetStreamFrameStore.open(replace(settings, nats_start_seconds=0.5))
+
+
+@needs_nats
+async def test_a_connection_that_the_servers_end_for_good_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("open-sesame")
+    extra = "authorization { token: open-sesame }\n"
+    with nats_servers(tmp_path, 28, extra=extra) as servers:
+        settings = NatsSettings(nats=servers.addresses, nats_token_file=token)
+        async with connect_to_nats(settings, name="test"):
+            servers.reconfigure(28, "open-sesame", "other")
+
+            async def is_told() -> bool:
+                return "NATS lets us in no longer" in caplog.text
+
+            await until(is_told)
