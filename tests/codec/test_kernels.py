@@ -1,7 +1,5 @@
 """Each loop of the kernels computes what PyTorch's operations, one after the other, define."""
 
-import threading
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from tests.codec.test_fixedpoint import integers
-from ugicm_codec.entropy import attention, attention_kernels, kernels, sharing
+from ugicm_codec.entropy import attention, attention_kernels, kernels
 from ugicm_codec.entropy.checkerboard import checkerboard
 from ugicm_codec.entropy.endings import Ending, Function
 from ugicm_codec.entropy.fixedpoint import ACTIVATION_LIMIT
@@ -129,50 +127,3 @@ def test_local_attention_is_what_attention_defines(size, channels, shift):
         attention_kernels.attend_locally(qkv, bias, shift, board),
         attention.attend_locally(qkv, bias, shift, board),
     )
-
-
-def test_rows_are_shared_among_threads_and_none_is_left_out(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(sharing, "_WORTH_SHARING", 1)
-    threads, rows = set(), []
-
-    def kernel(begin, end, offset):
-        threads.add(threading.get_ident())
-        rows.extend(range(begin + offset, end + offset))
-
-    sharing.share(kernel, 10, 100, 5)
-    assert sorted(rows) == [*range(5, 15)]
-    assert threading.get_ident() in threads
-
-
-def test_several_threads_compute_what_one_does(monkeypatch):
-    board = checkerboard(7, 10, torch.device("cpu"))
-    values = integers(2, 7, 10, 12, limit=ACTIVATION_LIMIT).short()
-    weight, bias = integers(9, 12, limit=2**10).int(), integers(12, limit=2**10).int()
-    products = integers(70, 24, limit=2**30).int()
-    ending = ENDINGS["GELU"]
-
-    def results():
-        return [
-            kernels.gather_digits([values], 3, board.others),
-            kernels.depthwise(values, weight, bias, ending),
-            kernels.finish_products(products, bias.long(), ending),
-            attention_kernels.attend_locally(values, integers(2, 25, 25, limit=2**20), 18, board),
-        ]
-
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    alone = results()
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(sharing, "_WORTH_SHARING", 1)
-    assert all(map(torch.equal, results(), alone))
-
-
-def test_what_one_of_the_threads_raises_is_raised(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-
-    def kernel(begin, end):
-        if end == 10:
-            raise MemoryError("no room")
-
-    with pytest.raises(MemoryError, match="no room"):
-        sharing.share(kernel, 10, 2**30)

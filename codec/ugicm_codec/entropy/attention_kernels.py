@@ -17,7 +17,6 @@ from torch import Tensor
 from ugicm_codec.entropy.attention import LOGIT_LIMIT, MASKED
 from ugicm_codec.entropy.checkerboard import WINDOW, Checkerboard
 from ugicm_codec.entropy.integers import table
-from ugicm_codec.entropy.sharing import share
 
 __all__ = ["attend_locally"]
 
@@ -43,8 +42,7 @@ def attend_locally(qkv: Tensor, position_bias: Tensor, shift: int, board: Checke
     biases = position_bias.to(torch.float64).contiguous().numpy()
     entries = table("exponential", torch.device("cpu")).numpy()
     size = (height, width, columns)
-    arguments = places, known, size, biases, shift, entries, out.numpy()
-    share(_attend, batch * heads * 2 * _NEIGHBOURS, out.numel(), *arguments)
+    _attend(places, known, size, biases, shift, entries, out.numpy())
     return out.flatten(2)
 
 
@@ -70,11 +68,11 @@ def _place(qkv, columns, places, known):
 
 
 # Products and sums are exact whether they are contracted into one instruction or not.
-@numba.njit("void(int64, int64, float64[:,:,:,:,:,:,::1], int32[:,:,::1], UniTuple(int64, 3),"
+@numba.njit("void(float64[:,:,:,:,:,:,::1], int32[:,:,::1], UniTuple(int64, 3),"
             "float64[:,:,::1], int64, int32[::1], int16[:,:,:,::1])",
             nogil=True, cache=True, error_model="numpy", fastmath={"contract"})  # fmt: skip
-def _attend(begin, end, places, known, size, biases, shift, entries, out):
-    heads, _, padded_depth = places.shape[:3]
+def _attend(places, known, size, biases, shift, entries, out):
+    heads, _, padded_depth, batch = places.shape[:4]
     height, width, columns = size
     depth = out.shape[3] // heads
     last = np.int32(entries.size - 1)
@@ -84,7 +82,7 @@ def _attend(begin, end, places, known, size, biases, shift, entries, out):
     quotients = np.empty((depth, _LANES), np.int16)
     sums, total = np.empty(_LANES), np.empty(_LANES)
     largest, positions = np.empty(_LANES, np.int32), np.empty(_LANES, np.int32)
-    for task in range(begin, end):
+    for task in range(batch * heads * 2 * _NEIGHBOURS):
         # Windows whose centres lie in rows and columns of this parity, which are no anchors.
         first, place = task % 2, task // 2 % _NEIGHBOURS
         head, image = task // 2 // _NEIGHBOURS % heads, task // 2 // _NEIGHBOURS // heads

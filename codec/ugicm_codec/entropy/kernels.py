@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ugicm_codec.entropy.endings import Ending, Function
 from ugicm_codec.entropy.integers import GELU_STEP_SHIFT, table
-from ugicm_codec.entropy.sharing import share
 
 __all__ = ["depthwise", "finish_products", "gather_digits"]
 
@@ -51,8 +50,7 @@ def gather_digits(parts: Sequence[Tensor], kernel: int, positions: Tensor) -> Te
             part, pixel = part.contiguous(), channels
         reached = max(0, (batch * height * width - 1) * pixel + channels)
         flat = torch.as_strided(part, (reached,), (1,))
-        numbers = places * kernel**2 * channels
-        share(_gather, places, numbers, flat.numpy(), pixel, channels, size, where, rows, first)
+        _gather(flat.numpy(), pixel, channels, size, where, rows, first)
         first += channels
     return gathered.flatten(2)
 
@@ -72,7 +70,7 @@ def finish_products(products: Tensor, bias: Tensor, ending: Ending) -> Tensor:
     out = torch.empty((rows, columns), dtype=ending.dtype)
     sums, start = products.contiguous().numpy(), bias.contiguous().numpy()
     arguments = sums, start, _numbers(ending), _entries(ending), out.numpy()
-    share(_finish, rows, out.numel(), *arguments)
+    _finish(*arguments)
     return out
 
 
@@ -90,7 +88,7 @@ def depthwise(values: Tensor, weight: Tensor, bias: Tensor, ending: Ending) -> T
     out = torch.empty(values.shape, dtype=ending.dtype)
     whole, factors, start = (each.contiguous().numpy() for each in (values, weight, bias))
     arguments = whole, factors, start, _numbers(ending), _entries(ending), out.numpy()
-    share(_depthwise, len(values) * values.shape[1], out.numel(), *arguments)
+    _depthwise(*arguments)
     return out
 
 
@@ -104,11 +102,11 @@ def _entries(ending: Ending) -> NDArray[np.int32]:
     return table(name, torch.device("cpu")).numpy()
 
 
-@numba.njit("void(int64, int64, int16[::1], int64, int64, UniTuple(int64, 3), int64[::1],"
+@numba.njit("void(int16[::1], int64, int64, UniTuple(int64, 3), int64[::1],"
             "int8[:,:,:,::1], int64)", nogil=True, cache=True)  # fmt: skip
-def _gather(begin, end, values, pixel, channels, size, positions, gathered, first):
+def _gather(values, pixel, channels, size, positions, gathered, first):
     height, width, kernel = size
-    for place in range(begin, end):
+    for place in range(gathered.shape[1]):
         image, position = place // positions.size, positions[place % positions.size]
         row, column = position // width, position % width
         for tap in range(kernel * kernel):
@@ -170,13 +168,13 @@ def _end(bounded, ending, entries, out):
 _ENDING = "UniTuple(int64, 6), int32[::1]"
 
 
-@numba.njit([f"void(int64, int64, int32[:,::1], int64[::1], {_ENDING}, {out}[:,::1])"
+@numba.njit([f"void(int32[:,::1], int64[::1], {_ENDING}, {out}[:,::1])"
              for out in ("int16", "int32")], nogil=True, cache=True)  # fmt: skip
-def _finish(begin, end, products, bias, ending, entries, out):
+def _finish(products, bias, ending, entries, out):
     rows, columns = out.shape
     one_digit = products.shape[1] == columns
     bounded = np.empty(columns, np.int32)
-    for row in range(begin, end):
+    for row in range(rows):
         above, below = products[row], products[rows + row]
         if one_digit:
             for column in range(columns):
@@ -191,13 +189,13 @@ def _finish(begin, end, products, bias, ending, entries, out):
         _end(bounded, ending, entries, out[row])
 
 
-@numba.njit([f"void(int64, int64, int16[:,:,:,::1], int32[:,::1], int32[::1], {_ENDING},"
+@numba.njit([f"void(int16[:,:,:,::1], int32[:,::1], int32[::1], {_ENDING},"
              f"{out}[:,:,:,::1])" for out in ("int16", "int32")],
             nogil=True, cache=True)  # fmt: skip
-def _depthwise(begin, end, values, weight, bias, ending, entries, out):
-    _, height, width, channels = values.shape
+def _depthwise(values, weight, bias, ending, entries, out):
+    batch, height, width, channels = values.shape
     sums, bounded = np.empty(channels, np.int32), np.empty(channels, np.int32)
-    for line in range(begin, end):
+    for line in range(batch * height):
         image, row = line // height, line % height
         for column in range(width):
             sums[:] = bias
