@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from ugicm_codec.bitstream import Stream, read_stream, write_stream
-from ugicm_codec.entropy.fixedpoint import Product, float64_product, int8_product
+from ugicm_codec.entropy.fixedpoint import Product
 from ugicm_codec.entropy.hyperprior import CodedLatents
+from ugicm_codec.entropy.products import PRODUCTS
 from ugicm_codec.errors import (
     BadImage,
     BadQuality,
@@ -88,7 +89,7 @@ class Codec:
         *,
         limits: Limits | None = None,
         precision: torch.dtype | None = None,
-        products: Sequence[Product] = (int8_product, float64_product),
+        products: Sequence[Product] = PRODUCTS,
     ) -> Codec:
         """Load a bundled model by name or a model file by path.
 

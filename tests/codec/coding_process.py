@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ugicm_codec import Codec
-from ugicm_codec.entropy.fixedpoint import float64_product, int8_product
+from ugicm_codec.entropy.products import PRODUCTS
 
 QUALITIES = (0, 40, 100)
 
@@ -44,7 +44,7 @@ def _decode(folder: Path, models: list[str]) -> dict[str, list[str]]:
     decoded: dict[str, list[str]] = {}
     for index, model in enumerate(models):
         streams = {path.stem: path.read_bytes() for path in sorted(folder.glob(f"{index}-*.ugi"))}
-        for product in (int8_product, float64_product):
+        for product in PRODUCTS:
             codec = Codec.load(model, precision=torch.bfloat16, products=[product])
             # Whatever else the process computes with other pictures changes no integer.
             codec.decode_batch(list(streams.values())[:4], [0.0, 1.0, 0.3, 0.0])

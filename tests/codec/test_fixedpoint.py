@@ -7,20 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from ugicm_codec.entropy import fixedpoint
+from ugicm_codec.entropy import products
 from ugicm_codec.entropy.fixedpoint import (
     ACTIVATION_LIMIT,
     WEIGHT_LIMIT,
     FixedPointLayer,
     FixedPointNetwork,
+)
+from ugicm_codec.entropy.products import (
+    PRODUCTS,
     exact_product,
     float64_product,
     int8_product,
+    packed_product,
 )
 from ugicm_codec.errors import InexactArithmetic
 from ugicm_codec.models.layers import output_phases
-
-PRODUCTS = [int8_product, float64_product]
 
 over_products = pytest.mark.parametrize("product", PRODUCTS, ids=lambda product: product.__name__)
 
@@ -43,6 +45,27 @@ def run(layers, product, values):
     """Return the last layer's sums, channels first, as float networks give them."""
     sums = FixedPointNetwork(layers, product)(values.to(torch.int16), lambda sums: sums)
     return sums.permute(0, 3, 1, 2)
+
+
+def multiply(product, gathered, layer):
+    """Return the sums of neighbourhoods, ``(R, K)``, each in the middle of a map of its own."""
+    maps = gathered.view(len(gathered), layer.kernel, layer.kernel, -1)
+    middle = torch.tensor([layer.kernel**2 // 2], device=gathered.device)
+    return product([maps], layer, torch.clone, middle)[:, 0] - layer.bias
+
+
+def product_of(multiply_rows):
+    """Return the product that multiplies gathered rows, ``(R, K)``, so."""
+
+    def product(parts, layer, finish, at=None):
+        whole = torch.cat(list(parts), dim=3).permute(0, 3, 1, 2)
+        columns = functional.unfold(whole.double(), layer.kernel, padding=layer.kernel // 2)
+        rows = columns.unflatten(1, (whole.shape[1], -1)).permute(0, 3, 2, 1).flatten(2)
+        sums = multiply_rows(rows.flatten(0, 1).to(torch.int16), layer) + layer.bias
+        out = finish(sums).view(len(whole), -1, len(layer.bias))
+        return out if at is None else out[:, at]
+
+    return product
 
 
 @over_products
@@ -105,9 +128,9 @@ def test_products_agree_on_whole_networks(height, width, channels, seed):
         a_layer(channels, 5),
     ]
     values = integers(1, height, width, channels, limit=2**15 - 1, seed=seed)
-    first, second = (run(layers, product, values) for product in PRODUCTS)
+    first, *others = (run(layers, product, values) for product in PRODUCTS)
     assert first.shape == (1, 5, 4 * height, 4 * width)
-    assert torch.equal(first, second)
+    assert all(torch.equal(first, other) for other in others)
 
 
 @over_products
@@ -122,7 +145,7 @@ def test_products_are_exact_at_the_extremes(product, sign):
     )
     gathered = torch.full((32, depth), sign[1] * ACTIVATION_LIMIT, dtype=torch.int16)
     expected = sign[0] * sign[1] * depth * WEIGHT_LIMIT * ACTIVATION_LIMIT
-    assert torch.equal(product(gathered, layer), torch.full((32, 8), expected))
+    assert torch.equal(multiply(product, gathered, layer), torch.full((32, 8), expected))
 
 
 @over_products
@@ -138,7 +161,7 @@ def test_products_with_weights_of_one_digit_are_exact(product, weight, activatio
     gathered = torch.full((32, 9 * 320), activation, dtype=torch.int16)
     expected = 9 * 320 * weight * activation
     assert layer.digits.shape == (9 * 320, 8)
-    assert torch.equal(product(gathered, layer), torch.full((32, 8), expected))
+    assert torch.equal(multiply(product, gathered, layer), torch.full((32, 8), expected))
 
 
 @over_products
@@ -146,10 +169,11 @@ def test_chunks_change_nothing(product, monkeypatch):
     layers = [a_layer(8, 32, shift=20, upsample=True), a_layer(8, 6)]
     values = integers(2, 7, 5, 8, limit=100)
     whole = run(layers, product, values)
-    monkeypatch.setattr(fixedpoint, "_CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(products, "_CHUNK_ELEMENTS", 1)
     assert torch.equal(run(layers, product, values), whole)
 
 
+@product_of
 def saturating_product(gathered, layer):
     """Multiply as instruction sets do that add pairs of byte products in 16 bits."""
     high, low = (gathered >> 8).long(), (gathered & 255).long()
@@ -165,11 +189,13 @@ def test_a_product_that_saturates_is_passed_over():
     # Small enough for one byte, so that only pairs that add up beyond 16 bits go wrong.
     layer = a_layer(limit=127)
     small = integers(4, 72, limit=1).to(torch.int16).abs()
-    assert torch.equal(saturating_product(small, layer), float64_product(small, layer))
+    right, wrong = (multiply(each, small, layer) for each in (float64_product, saturating_product))
+    assert torch.equal(right, wrong)
     assert exact_product([layer], [saturating_product, float64_product]) is float64_product
 
 
 def test_a_product_that_rounds_is_passed_over():
+    @product_of
     def float32_product(gathered, layer):
         return (gathered.float() @ layer.weight.float()).long()
 
@@ -177,6 +203,7 @@ def test_a_product_that_rounds_is_passed_over():
 
 
 def test_a_product_that_the_device_lacks_is_passed_over():
+    @product_of
     def missing_product(gathered, layer):
         raise NotImplementedError
 
@@ -217,8 +244,34 @@ def test_a_layer_that_might_be_inexact_is_refused(change, message):
 def test_products_on_a_gpu_are_those_of_the_cpu(product, rows):
     layer = a_layer(channels=128, columns=192)
     gathered = integers(rows, 9 * 128, limit=ACTIVATION_LIMIT).to(torch.int16)
-    there = product(gathered.cuda(), layer.to(torch.device("cuda")))
-    assert torch.equal(there.cpu(), float64_product(gathered, layer))
+    if product is packed_product:
+        pytest.skip("oneDNN computes on CPUs")
+    there = multiply(product, gathered.cuda(), layer.to(torch.device("cuda")))
+    assert torch.equal(there.cpu(), multiply(float64_product, gathered, layer))
+
+
+@pytest.mark.parametrize(
+    ("weight", "depth", "planes"),
+    [
+        pytest.param(127, 9 * 64, 1, id="8 bits"),
+        pytest.param(-128, 9 * 64, 1, id="8 bits, the least"),
+        pytest.param(128, 9 * 64, 2, id="9 bits"),
+        pytest.param(127, 9 * 256, 2, id="8 bits, deep"),
+        pytest.param(WEIGHT_LIMIT, 9 * 512, None, id="too deep"),
+    ],
+)
+@pytest.mark.parametrize("activation", [-ACTIVATION_LIMIT, ACTIVATION_LIMIT])
+def test_weights_are_packed_where_floats_hold_their_sums(weight, depth, planes, activation):
+    layer = FixedPointLayer.build(
+        weight=torch.full((depth, 8), weight, dtype=torch.int16),
+        bias=torch.zeros(8, dtype=torch.int64),
+        shift=0,
+        upsample=False,
+    )
+    assert (layer.packed and len(layer.packed.scales) // 8) == planes
+    gathered = torch.full((3, depth), activation, dtype=torch.int16)
+    expected = torch.full((3, 8), depth * weight * activation)
+    assert torch.equal(multiply(packed_product, gathered, layer), expected)
 
 
 def test_products_do_not_depend_on_threads():
@@ -230,6 +283,6 @@ def test_products_do_not_depend_on_threads():
         for threads in (1, 2):
             torch.set_num_threads(threads)
             for product in PRODUCTS:
-                assert np.array_equal(product(gathered, layer).numpy(), expected)
+                assert np.array_equal(multiply(product, gathered, layer).numpy(), expected)
     finally:
         torch.set_num_threads(before)

@@ -1,5 +1,7 @@
 """Each loop of the kernels computes what PyTorch's operations, one after the other, define."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,10 +9,11 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from tests.codec.test_fixedpoint import integers
-from ugicm_codec.entropy import attention, attention_kernels, kernels
+from ugicm_codec.entropy import attention, attention_kernels, kernels, team
 from ugicm_codec.entropy.checkerboard import checkerboard
 from ugicm_codec.entropy.endings import Ending, Function
 from ugicm_codec.entropy.fixedpoint import ACTIVATION_LIMIT
+from ugicm_codec.entropy.packing import DIGIT_ZERO
 
 WIDE = {"low": -(2**30), "high": 2**30}
 ENDINGS = {
@@ -31,53 +34,44 @@ each_ending = pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 
 @settings(max_examples=20)
 @given(
-    size=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
+    size=st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 12)),
     channels=st.lists(st.integers(1, 40), min_size=1, max_size=3),
-    kernel=st.sampled_from([1, 3, 5]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_digits_stand_for_neighbourhoods_among_zeros(size, channels, kernel, seed):
+def test_digits_stand_for_maps_side_by_side(size, channels, seed):
     # Every other part is a view into a wider map, as the halves of a layer's channels are.
     wide = [integers(*size, 2 * c, limit=ACTIVATION_LIMIT, seed=seed + c) for c in channels]
     maps = [each.to(torch.int16) for each in wide]
     parts = [each[..., each.shape[3] // 2 :] for each in maps[::2]]
     parts += [each[..., : each.shape[3] // 2].contiguous() for each in maps[1::2]]
-    batch, height, width = size
-    positions = torch.randperm(height * width)[: 1 + seed % (height * width)]
-    high, low = kernels.gather_digits(parts, kernel, positions).long()
-    whole = torch.cat(parts, 3).permute(0, 3, 1, 2).double()
-    columns = functional.unfold(whole, kernel, padding=kernel // 2)[:, :, positions]
-    taps_outermost = columns.unflatten(1, (-1, kernel**2)).permute(0, 3, 2, 1)
-    expected = taps_outermost.reshape(batch * len(positions), -1).long()
-    assert torch.equal(high * 128 + low, expected)
-    assert -64 <= int(low.min()) <= int(low.max()) <= 63
+    digits = kernels.split_digits(parts)
+    assert int(digits.max()) <= 127
+    high, low = digits.long() - DIGIT_ZERO
+    assert torch.equal(high * 128 + low, torch.cat(parts, 3).long())
 
 
-def test_maps_whose_rows_do_not_follow_each_other_are_gathered_too():
+def test_maps_whose_rows_do_not_follow_each_other_are_split_too():
     values = integers(2, 6, 7, 5, limit=ACTIVATION_LIMIT).to(torch.int16)
-    cut, everywhere = values[:, 1:5, 2:6], torch.arange(16)
-    assert torch.equal(
-        kernels.gather_digits([cut], 3, everywhere),
-        kernels.gather_digits([cut.contiguous()], 3, everywhere),
-    )
+    cut = values[:, 1:5, 2:6]
+    assert torch.equal(kernels.split_digits([cut]), kernels.split_digits([cut.contiguous()]))
 
 
 @each_ending
 @pytest.mark.parametrize("digits", [1, 2])
 def test_products_end_as_sums_do(ending, digits):
-    rows, columns = 70, 33
-    products = integers(2 * rows, digits * columns, limit=2**30)
+    rows, columns = 130, 33
+    products = integers(2, rows, digits * columns, limit=2**24 - 1)
     # Small ones as well, on which rounding shows.
-    products[::2] >>= 14
+    products[:, ::2] >>= 14
     bias = integers(columns, limit=2**45)
     bias[::2] = 0
-    high, low = products.chunk(2)
+    high, low = products
     weights = [2**7, 1] if digits == 2 else [1]
     sums = sum(
         (high * 2**7 + low)[:, index * columns : (index + 1) * columns] * weight
         for index, weight in enumerate(weights)
     )
-    got = kernels.finish_products(products.to(torch.int32), bias, ending)
+    got = kernels.finish_products(products.float(), bias.double(), ending)
     assert got.dtype is ending.dtype
     assert torch.equal(got, ending(sums + bias))
 
@@ -127,3 +121,26 @@ def test_local_attention_is_what_attention_defines(size, channels, shift):
         attention_kernels.attend_locally(qkv, bias, shift, board),
         attention.attend_locally(qkv, bias, shift, board),
     )
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("openmp", [True, False])
+def test_loops_are_divided_among_any_number_of_threads(threads, openmp, monkeypatch):
+    if not openmp:
+        monkeypatch.setattr(team, "_in_parallel", lambda: None)
+    values = integers(1, 30, 40, 16, limit=ACTIVATION_LIMIT).to(torch.int16)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        high, low = kernels.split_digits([values]).long() - DIGIT_ZERO
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(high * 128 + low, values.long())
+
+
+def test_loops_run_on_pytorchs_own_threads():
+    assert (team._in_parallel() is not None) == ("libgomp" in torch_libraries())
+
+
+def torch_libraries():
+    return " ".join(path.name for path in (Path(torch.__file__).parent / "lib").iterdir())

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.pictures import scene
-from ugicm_codec.entropy.fixedpoint import int8_product
+from ugicm_codec.entropy.products import packed_product
 from ugicm_codec.models.hyperprior import HyperpriorModel
 from ugicm_codec.models.modelfile import read_model_file
 from ugicm_codec.models.tiling import tiles
@@ -51,7 +51,7 @@ def model_with_tiles_of(side, path):
         device=torch.device("cpu"),
         precision=torch.float32,
         tile_side=side,
-        products=[int8_product],
+        products=[packed_product],
     )
 
 

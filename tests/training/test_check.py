@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.pictures import scene
 from ugicm_codec import Codec
-from ugicm_codec.entropy.fixedpoint import float64_product
+from ugicm_codec.entropy.products import float64_product
 from ugicm_codec.models.modelfile import read_model_file, serialise_model
 from ugicm_training.agreement import Verdict, agreements
 from ugicm_training.check import check_export
@@ -78,13 +78,14 @@ def test_saturated_activations_fail(model, tmp_path):
     assert not result.passed
 
 
-def inexact(gathered, layer):
-    return float64_product(gathered, layer) + 1
+def inexact(parts, layer, finish, at=None):
+    return float64_product(parts, layer, lambda sums: finish(sums + 1), at)
 
 
-def inexact_where_it_is_not_tried(gathered, layer):
-    # The codec's self-check multiplies 32 rows.
-    return float64_product(gathered, layer) + (len(gathered) > 32) * 10**6
+def inexact_where_it_is_not_tried(parts, layer, finish, at=None):
+    # The codec's self-check looks at the middle of each map alone.
+    wrong = (at is None) * 10**6
+    return float64_product(parts, layer, lambda sums: finish(sums + wrong), at)
 
 
 @pytest.mark.parametrize(

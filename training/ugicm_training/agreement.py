@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from ugicm_codec import Codec
-from ugicm_codec.entropy.fixedpoint import Product, float64_product, int8_product
+from ugicm_codec.entropy.fixedpoint import Product
+from ugicm_codec.entropy.products import PRODUCTS
 from ugicm_codec.errors import BitstreamError, InexactArithmetic
 
 __all__ = ["Agreement", "Verdict", "agreements"]
@@ -39,7 +40,7 @@ def agreements(
     model: str,
     streams: Sequence[bytes],
     *,
-    products: Sequence[Product] = (int8_product, float64_product),
+    products: Sequence[Product] = PRODUCTS,
 ) -> Iterator[Agreement]:
     """Yield the verdict of each variant present: the CPU, and CUDA where there is a device.
 

@@ -13,11 +13,11 @@ from ugicm_codec.entropy.fixedpoint import (
     ACTIVATION_LIMIT,
     FixedPointLayer,
     FixedPointNetwork,
-    float64_product,
 )
 from ugicm_codec.entropy.hyperprior import CodedLatents
 from ugicm_codec.entropy.mlicpp.coder import MlicppCoder
 from ugicm_codec.entropy.mlicpp.dataflow import Arithmetic
+from ugicm_codec.entropy.products import float64_product
 from ugicm_codec.limits import Limits
 from ugicm_codec.models.bmshj2018 import LATENT_STRIDE, Bmshj2018Config
 from ugicm_codec.models.hyperprior import HyperpriorModel

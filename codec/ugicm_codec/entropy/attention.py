@@ -52,9 +52,12 @@ def attend_globally(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -
     totals = key_weights.sum(1, dtype=torch.int64).view(batch, *of_head, 1)
     means = divide(sums << _MEAN_BITS, totals)
     query_weights = exponentials(queries.view(batch, wanted, *of_head), dim=3).permute(0, 2, 1, 3)
-    mixed = (query_weights.to(torch.float64) @ means.to(torch.float64)).to(torch.int64)
+    mixed = query_weights.to(torch.float64) @ means.to(torch.float64)
     shares = query_weights.sum(3, keepdim=True, dtype=torch.int64) << _MEAN_BITS
-    attended = divide(mixed, shares).to(torch.int16)
+    # As ``divide``: a quotient of integers below 2**53 that is none lies further from one than
+    # the division rounds by.
+    doubled = shares.to(torch.float64).mul_(2.0)
+    attended = mixed.mul_(2.0).add_(shares).div_(doubled).floor_().to(torch.int16)
     return attended.permute(0, 2, 1, 3).reshape(batch, wanted, channels)
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "LATENT_BITS",
     "LOGIT_BITS",
     "NORMALISED_BITS",
+    "TABLE_SIZE",
     "TANH_BITS",
     "divide",
     "exponentials",
@@ -40,7 +41,8 @@ LOGIT_BITS = 10
 EXPONENTIAL_BITS = 20
 NORMALISED_BITS = 10
 
-_TABLE_SIZE = 2**14
+# Entries of each table.
+TABLE_SIZE = 2**14
 # Bits of the position in the table of GELU, and what they leave of the argument.
 _GELU_STEP_BITS = 11
 GELU_STEP_SHIFT = GELU_BITS - _GELU_STEP_BITS
@@ -112,18 +114,18 @@ def normalise(values: Tensor, epsilon: int) -> Tensor:
 def table_entries(name: str) -> list[float]:
     """Return a function's values at its positions, not yet rounded to integers."""
     if name == "gelu":
-        points = (index / 2**_GELU_STEP_BITS for index in range(_TABLE_SIZE))
+        points = (index / 2**_GELU_STEP_BITS for index in range(TABLE_SIZE))
         return [2**GELU_BITS * x * 0.5 * math.erfc(x / math.sqrt(2.0)) for x in points]
     if name == "half_tanh":
-        points = (index / 2**TANH_BITS for index in range(_TABLE_SIZE))
+        points = (index / 2**TANH_BITS for index in range(TABLE_SIZE))
         return [2**LATENT_BITS * 0.5 * math.tanh(x) for x in points]
-    points = (index / 2**LOGIT_BITS for index in range(_TABLE_SIZE))
+    points = (index / 2**LOGIT_BITS for index in range(TABLE_SIZE))
     return [2**EXPONENTIAL_BITS * math.exp(-x) for x in points]
 
 
 def _entries(name: str, positions: Tensor) -> Tensor:
     """Look integers from 0 up up in a table; those beyond its end get its last entry."""
-    inside = positions.clamp(max=_TABLE_SIZE - 1)
+    inside = positions.clamp(max=TABLE_SIZE - 1)
     flat = table(name, positions.device).index_select(0, inside.reshape(-1))
     return flat.view(positions.shape)
 

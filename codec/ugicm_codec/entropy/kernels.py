@@ -1,76 +1,74 @@
 """Passes over memory around the products of digits, each one loop instead of many, on CPUs.
 
-What they compute is defined by ``fixedpoint`` and ``endings``, whose PyTorch code runs elsewhere;
+What they compute is defined by ``products`` and ``endings``, whose PyTorch code runs elsewhere;
 tests hold the two to each other. Inner loops are simple, so that the compiler vectorises them.
 """
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numba
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from ugicm_codec.entropy import team
 from ugicm_codec.entropy.endings import Ending, Function
-from ugicm_codec.entropy.integers import GELU_STEP_SHIFT, table
+from ugicm_codec.entropy.integers import GELU_STEP_SHIFT, TABLE_SIZE, table
+from ugicm_codec.entropy.packing import DIGIT_ZERO
 
-__all__ = ["depthwise", "finish_products", "gather_digits"]
+__all__ = ["depthwise", "finish_products", "split_digits"]
 
 _GELU = int(Function.GELU)
 _HALF_TANH = int(Function.HALF_TANH)
 _TAPS = 9
+# Positions that a thread takes at once.
+_POSITIONS = 64
 
 
-def gather_digits(parts: Sequence[Tensor], kernel: int, positions: Tensor) -> Tensor:
-    """Return the digits of neighbourhoods in maps that lie side by side, among zeros.
+def split_digits(parts: Sequence[Tensor]) -> Tensor:
+    """Return the digits of maps side by side, as bytes from 0 to 127.
 
     Args:
         parts: each ``(N, H, W, C)`` int16; C may differ.
-        kernel: odd height and width of the neighbourhood.
-        positions: ``(P,)`` int64, row times W plus column.
 
     Returns:
-        ``(2, N * P, kernel**2 * sum of C)`` int8, high, then low 7-bit digits; taps in raster order
-        outermost.
+        ``(2, N, H, W, sum of C)`` uint8, high, then low 7-bit digits, ``DIGIT_ZERO`` more each.
     """
     batch, height, width, _ = parts[0].shape
-    total = sum(part.shape[3] for part in parts)
-    places = batch * len(positions)
-    gathered = torch.empty((2, places, kernel**2, total), dtype=torch.int8)
-    rows, where = gathered.numpy(), positions.numpy()
-    size, first = (height, width, kernel), 0
+    total, places = sum(part.shape[3] for part in parts), batch * height * width
+    digits = torch.empty((2, batch, height, width, total), dtype=torch.uint8)
+    first = 0
     for part in parts:
-        channels = part.shape[3]
-        pixel = part.stride(2)
+        channels, pixel = part.shape[3], part.stride(2)
         if part.stride() != (height * width * pixel, width * pixel, pixel, 1):
             part, pixel = part.contiguous(), channels
-        reached = max(0, (batch * height * width - 1) * pixel + channels)
-        flat = torch.as_strided(part, (reached,), (1,))
-        _gather(flat.numpy(), pixel, channels, size, where, rows, first)
+        arguments = part, pixel, channels, digits, total, first, places
+        team.run(_split, -(-places // _POSITIONS), arguments)
         first += channels
-    return gathered.flatten(2)
+    return digits
 
 
 def finish_products(products: Tensor, bias: Tensor, ending: Ending) -> Tensor:
     """Turn products of digits into a layer's results.
 
     Args:
-        products: ``(2 R, 2 C)`` int32, of the operands' high digits above low ones and the
-            weights' high digits left of low ones; ``(2 R, C)`` where weights have one digit.
-        bias: ``(C,)`` int64.
+        products: ``(2, R, 2 C)`` float32 that hold integers, of the operands' high digits before
+            low ones and the weights' high digits left of low ones; ``(2, R, C)`` where weights
+            have one digit. Rows follow each other; the two halves may lie apart.
+        bias: ``(C,)`` float64 that hold integers.
 
     Returns:
         ``(R, C)`` of the ending's type.
     """
-    rows, columns = len(products) // 2, len(bias)
+    rows, columns = products.shape[1], len(bias)
     out = torch.empty((rows, columns), dtype=ending.dtype)
-    sums, start = products.contiguous().numpy(), bias.contiguous().numpy()
-    arguments = sums, start, _numbers(ending), _entries(ending), out.numpy()
-    _finish(*arguments)
+    arguments: list[Tensor | int] = [products, products[1], products.shape[2], bias, rows, columns]
+    arguments += [*_numbers(ending), _entries(ending), out]
+    team.run(_FINISH[ending.dtype], -(-rows // _POSITIONS), arguments)
     return out
 
 
@@ -85,10 +83,12 @@ def depthwise(values: Tensor, weight: Tensor, bias: Tensor, ending: Ending) -> T
     Returns:
         ``(N, H, W, C)`` of the ending's type.
     """
+    batch, height, width, channels = values.shape
     out = torch.empty(values.shape, dtype=ending.dtype)
-    whole, factors, start = (each.contiguous().numpy() for each in (values, weight, bias))
-    arguments = whole, factors, start, _numbers(ending), _entries(ending), out.numpy()
-    _depthwise(*arguments)
+    whole, factors, start = (each.contiguous() for each in (values, weight, bias))
+    arguments: list[Tensor | int] = [whole, factors, start, height, width, channels]
+    arguments += [*_numbers(ending), _entries(ending), out]
+    team.run(_DEPTHWISE[ending.dtype], batch * height, arguments)
     return out
 
 
@@ -97,39 +97,34 @@ def _numbers(ending: Ending) -> tuple[int, ...]:
     return ending.shift, ending.low, ending.high, function, ending.narrow, ending.limit
 
 
-def _entries(ending: Ending) -> NDArray[np.int32]:
+def _entries(ending: Ending) -> Tensor:
     name = "half_tanh" if ending.function is Function.HALF_TANH else "gelu"
-    return table(name, torch.device("cpu")).numpy()
+    return table(name, torch.device("cpu"))
 
 
-@numba.njit("void(int16[::1], int64, int64, UniTuple(int64, 3), int64[::1],"
-            "int8[:,:,:,::1], int64)", nogil=True, cache=True)  # fmt: skip
-def _gather(values, pixel, channels, size, positions, gathered, first):
-    height, width, kernel = size
-    for place in range(gathered.shape[1]):
-        image, position = place // positions.size, positions[place % positions.size]
-        row, column = position // width, position % width
-        for tap in range(kernel * kernel):
-            beside = row + tap // kernel - kernel // 2
-            across = column + tap % kernel - kernel // 2
-            high = gathered[0, place, tap, first : first + channels]
-            low = gathered[1, place, tap, first : first + channels]
-            if 0 <= beside < height and 0 <= across < width:
-                start = ((image * height + beside) * width + across) * pixel
-                source = values[start : start + channels]
-                for channel in range(channels):
-                    shifted = np.int16(source[channel] + np.int16(64))
-                    high[channel] = shifted >> 7
-                    low[channel] = (shifted & 127) - 64
-            else:
-                high[:] = 0
-                low[:] = 0
+@team.loop
+def _split(address):
+    source, pixel, channels, digits, total, first, places = team.arguments(address, 7)
+    values = team.array(source, (places - 1) * pixel + channels, np.int16)
+    planes = team.array(digits, (2, places, total), np.uint8)
+    block = team.next_block(address)
+    while block >= 0:
+        for place in range(block * _POSITIONS, min(places, (block + 1) * _POSITIONS)):
+            start = place * pixel
+            numbers = values[start : start + channels]
+            high = planes[0, place, first : first + channels]
+            low = planes[1, place, first : first + channels]
+            for channel in range(channels):
+                shifted = np.int16(numbers[channel] + np.int16(DIGIT_ZERO))
+                high[channel] = np.uint8((shifted >> np.int16(7)) + np.int16(DIGIT_ZERO))
+                low[channel] = np.uint8(shifted & np.int16(127))
+        block = team.next_block(address)
 
 
 @numba.njit(inline="always")
 def _bound(sum_, ending):
     """Drop or add bits, and keep the bounds, which are those of 32 bits."""
-    shift, low, high = ending[:3]
+    shift, low, high = ending[0], ending[1], ending[2]
     half = np.int64(1) << max(shift, 0) >> 1
     rounded = (sum_ + half) >> shift if shift > 0 else sum_ << -shift
     return np.int32(min(max(rounded, low), high))
@@ -139,7 +134,7 @@ def _bound(sum_, ending):
 def _end(bounded, ending, entries, out):
     """Turn a row of bounded sums into a row of results, while both are in the nearest cache."""
     count = bounded.size
-    _, _, _, function, narrow, limit = ending
+    function, narrow, limit = ending[3], ending[4], ending[5]
     last = np.int32(entries.size - 1)
     # Reading a table is a loop of its own: the others are vectorised.
     if function == _GELU:
@@ -165,46 +160,79 @@ def _end(bounded, ending, entries, out):
             out[index] = bounded[index]
 
 
-_ENDING = "UniTuple(int64, 6), int32[::1]"
+def _finish_into(dtype):
+    """Return the loop that ends sums in a type."""
+
+    def finish(address):
+        above, below, width, starts, rows, columns = team.arguments(address, 6)
+        ending = team.arguments(address, 14)[6:12]
+        table_, results = team.arguments(address, 14)[12:]
+        entries = team.array(table_, TABLE_SIZE, np.int32)
+        bias = team.array(starts, columns, np.float64)
+        highs = team.array(above, (rows, width), np.float32)
+        lows = team.array(below, (rows, width), np.float32)
+        out = team.array(results, (rows, columns), dtype)
+        half = math.ldexp(0.5, ending[0]) if ending[0] > 0 else 0.0
+        scale = math.ldexp(1.0, -ending[0])
+        least, most = np.float64(ending[1]), np.float64(ending[2])
+        bounded = np.empty(columns, np.int32)
+        block = team.next_block(address)
+        while block >= 0:
+            for row in range(block * _POSITIONS, min(rows, (block + 1) * _POSITIONS)):
+                high, low = highs[row], lows[row]
+                if width == columns:
+                    for column in range(columns):
+                        digits = np.float64(high[column]) * 128.0 + np.float64(low[column])
+                        # As ``_bound``, on integers that stand in floats: all of it is exact.
+                        rounded = np.floor((digits + bias[column] + half) * scale)
+                        bounded[column] = np.int32(min(max(rounded, least), most))
+                else:
+                    beside, lowest = high[columns:], low[columns:]
+                    for column in range(columns):
+                        middle = np.float64(beside[column]) + np.float64(low[column])
+                        digits = np.float64(high[column]) * 16384.0 + middle * 128.0
+                        digits += np.float64(lowest[column])
+                        rounded = np.floor((digits + bias[column] + half) * scale)
+                        bounded[column] = np.int32(min(max(rounded, least), most))
+                _end(bounded, ending, entries, out[row])
+            block = team.next_block(address)
+
+    return team.loop(finish)
 
 
-@numba.njit([f"void(int32[:,::1], int64[::1], {_ENDING}, {out}[:,::1])"
-             for out in ("int16", "int32")], nogil=True, cache=True)  # fmt: skip
-def _finish(products, bias, ending, entries, out):
-    rows, columns = out.shape
-    one_digit = products.shape[1] == columns
-    bounded = np.empty(columns, np.int32)
-    for row in range(rows):
-        above, below = products[row], products[rows + row]
-        if one_digit:
-            for column in range(columns):
-                sum_ = (np.int64(above[column]) << 7) + below[column] + bias[column]
-                bounded[column] = _bound(sum_, ending)
-        else:
-            beside, lowest = above[columns:], below[columns:]
-            for column in range(columns):
-                middle = np.int64(beside[column]) + below[column]
-                high = (np.int64(above[column]) << 14) + (middle << 7)
-                bounded[column] = _bound(high + lowest[column] + bias[column], ending)
-        _end(bounded, ending, entries, out[row])
+def _depthwise_into(dtype):
+    """Return the loop over rows of a map whose results are of a type."""
+
+    def depthwise(address):
+        source, factors, starts, height, width, channels = team.arguments(address, 6)
+        ending = team.arguments(address, 14)[6:12]
+        table_, results = team.arguments(address, 14)[12:]
+        entries = team.array(table_, TABLE_SIZE, np.int32)
+        weight = team.array(factors, (_TAPS, channels), np.int32)
+        bias = team.array(starts, channels, np.int32)
+        sums, bounded = np.empty(channels, np.int32), np.empty(channels, np.int32)
+        block = team.next_block(address)
+        while block >= 0:
+            image, row = block // height, block % height
+            values = team.array(source, (image + 1, height, width, channels), np.int16)[image]
+            out = team.array(results, (block + 1, width, channels), dtype)[block]
+            for column in range(width):
+                sums[:] = bias
+                for tap in range(_TAPS):
+                    beside, across = row + tap // 3 - 1, column + tap % 3 - 1
+                    if 0 <= beside < height and 0 <= across < width:
+                        near, factor = values[beside, across], weight[tap]
+                        for channel in range(channels):
+                            sums[channel] += np.int32(near[channel]) * factor[channel]
+                for channel in range(channels):
+                    bounded[channel] = _bound(np.int64(sums[channel]), ending)
+                _end(bounded, ending, entries, out[column])
+            block = team.next_block(address)
+
+    return team.loop(depthwise)
 
 
-@numba.njit([f"void(int16[:,:,:,::1], int32[:,::1], int32[::1], {_ENDING},"
-             f"{out}[:,:,:,::1])" for out in ("int16", "int32")],
-            nogil=True, cache=True)  # fmt: skip
-def _depthwise(values, weight, bias, ending, entries, out):
-    batch, height, width, channels = values.shape
-    sums, bounded = np.empty(channels, np.int32), np.empty(channels, np.int32)
-    for line in range(batch * height):
-        image, row = line // height, line % height
-        for column in range(width):
-            sums[:] = bias
-            for tap in range(_TAPS):
-                beside, across = row + tap // 3 - 1, column + tap % 3 - 1
-                if 0 <= beside < height and 0 <= across < width:
-                    source, factors = values[image, beside, across], weight[tap]
-                    for channel in range(channels):
-                        sums[channel] += np.int32(source[channel]) * factors[channel]
-            for channel in range(channels):
-                bounded[channel] = _bound(np.int64(sums[channel]), ending)
-            _end(bounded, ending, entries, out[image, row, column])
+_FINISH, _DEPTHWISE = (
+    {torch.int16: made(np.int16), torch.int32: made(np.int32)}
+    for made in (_finish_into, _depthwise_into)
+)

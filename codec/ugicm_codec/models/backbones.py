@@ -11,16 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ugicm_codec.entropy.fixedpoint import (
-    FixedPointLayer,
-    FixedPointNetwork,
-    Product,
-    exact_product,
-)
+from ugicm_codec.entropy.fixedpoint import FixedPointLayer, FixedPointNetwork, Product
 from ugicm_codec.entropy.hyperprior import CodedLatents, HyperpriorCoder
 from ugicm_codec.entropy.integers import LATENT_BITS
 from ugicm_codec.entropy.mlicpp.coder import MlicppCoder
 from ugicm_codec.entropy.mlicpp.exact import tensor_forms
+from ugicm_codec.entropy.products import exact_product
 from ugicm_codec.entropy.rans import CodingTables
 from ugicm_codec.models import bmshj2018
 from ugicm_codec.models.backbone import BackboneConfig

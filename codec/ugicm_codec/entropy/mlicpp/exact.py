@@ -19,8 +19,6 @@ from ugicm_codec.entropy.fixedpoint import (
     FixedPointLayer,
     Product,
     convolve,
-    exact_product,
-    int8_product,
 )
 from ugicm_codec.entropy.integers import normalise, rescale
 from ugicm_codec.entropy.mlicpp.forms import (
@@ -30,6 +28,7 @@ from ugicm_codec.entropy.mlicpp.forms import (
     Sizes,
     layer_forms,
 )
+from ugicm_codec.entropy.products import exact_product, packed_product
 
 __all__ = ["ExactArithmetic", "relative_positions", "tensor_forms"]
 
@@ -156,8 +155,8 @@ class ExactArithmetic:
         # One layer of each shape: exactness is a matter of depth, width and extreme operands.
         shapes = {layer.weight.shape: layer for layer in self._layers.values()}
         self._product = exact_product(list(shapes.values()), products)
-        # Beside float64 products PyTorch's operations stand alone: two ways that share nothing.
-        self._by_kernels = device.type == "cpu" and self._product is int8_product
+        # Beside other products PyTorch's operations stand alone: two ways that share nothing.
+        self._by_kernels = self._product is packed_product
 
     def convolve(self, name: str, *parts: Tensor, at: Tensor | None = None) -> Tensor:
         """See ``Arithmetic``."""
