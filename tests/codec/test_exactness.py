@@ -63,7 +63,9 @@ def latents_here(folder, models):
 @pytest.mark.parametrize("machine", MACHINES)
 def test_other_machines_decode_the_same_latents(machine, coded):
     folder, models = coded
-    expected = {name: [digest] * len(PRODUCTS) for name, digest in latents_here(folder, models).items()}
+    expected = {
+        name: [digest] * len(PRODUCTS) for name, digest in latents_here(folder, models).items()
+    }
     assert len(expected) == 27
     output = run_process("decode", folder, *models, **MACHINES[machine])
     assert json.loads(output) == expected

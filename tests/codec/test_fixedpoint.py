@@ -268,7 +268,7 @@ def test_weights_are_packed_where_floats_hold_their_sums(weight, depth, planes, 
         shift=0,
         upsample=False,
     )
-    assert (layer.packed and len(layer.packed.scales) // 8) == planes
+    assert (layer.packed and layer.packed.columns // 8) == planes
     gathered = torch.full((3, depth), activation, dtype=torch.int16)
     expected = torch.full((3, 8), depth * weight * activation)
     assert torch.equal(multiply(packed_product, gathered, layer), expected)

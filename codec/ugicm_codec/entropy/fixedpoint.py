@@ -13,6 +13,7 @@ has exactly this form). What networks have beside products stands in ``integers`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -134,8 +135,10 @@ class FixedPointLayer:
         if self._largest + half >= FLOAT64_EXACT:
             return None
         is_byte = int(self.weight.min()) >= -128 and int(self.weight.max()) <= 127
-        packed = PackedWeight.pack(self.weight.to(torch.int8), self.kernel) if is_byte else None
-        return packed or PackedWeight.pack(self.digits, self.kernel)
+        for weight in [self.weight.to(torch.int8), self.digits] if is_byte else [self.digits]:
+            with suppress(ValueError):
+                return PackedWeight(weight, self.kernel)
+        return None
 
     @cached_property
     def _largest(self) -> int:

@@ -8,9 +8,7 @@ have to share processors with them. Where PyTorch has no such library, the calle
 from __future__ import annotations
 
 import ctypes
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -19,7 +17,9 @@ import torch
 from numba.core import types
 from numba.extending import intrinsic
 
-__all__ = ["array", "loop", "next_block", "run"]
+from ugicm_codec.threads import openmp
+
+__all__ = ["arguments", "array", "loop", "next_block", "run"]
 
 
 def run(body: Any, blocks: int, arguments: Sequence[torch.Tensor | int]) -> None:
@@ -31,22 +31,12 @@ def run(body: Any, blocks: int, arguments: Sequence[torch.Tensor | int]) -> None
     numbers = [each if isinstance(each, int) else each.data_ptr() for each in arguments]
     shared = np.array([0, blocks, *numbers], np.int64)
     threads = min(torch.get_num_threads(), blocks)
-    in_parallel = _in_parallel()
-    if threads > 1 and in_parallel is not None:
-        in_parallel(body.address, shared.ctypes.data, threads, 0)
+    library = openmp()
+    if threads > 1 and library is not None:
+        address, data = ctypes.c_void_p(body.address), ctypes.c_void_p(shared.ctypes.data)
+        library.GOMP_parallel(address, data, ctypes.c_uint(threads), ctypes.c_uint(0))
     elif blocks:
         body.ctypes(shared.ctypes.data)
-
-
-@functools.cache
-def _in_parallel() -> Any:
-    """Return what starts a function on all threads of GNU's OpenMP, which PyTorch brings along."""
-    for path in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*"):
-        start = ctypes.CDLL(str(path)).GOMP_parallel
-        start.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-        start.restype = None
-        return start
-    return None
 
 
 def loop(function: Any) -> Any:
