@@ -13,6 +13,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
+from ugicm_codec.threads import CODING_PIXELS, TRANSFORM_PIXELS, at_most, threads_for
 from ugicm_decoder.cache import Cache
 from ugicm_decoder.metrics import BATCH_VIEWS
 from ugicm_servicekit.admission import Admission, Entry
@@ -75,6 +76,7 @@ class _Item:
     codec: Codec
     latents: Latents
     view: float
+    pixels: int
 
 
 class Renderer:
@@ -163,7 +165,8 @@ class Renderer:
 
         def decode_in_thread() -> Latents:
             started = time.perf_counter()
-            with stage("latents"):
+            threads = threads_for(source.pixels, CODING_PIXELS)
+            with stage("latents"), at_most(threads):
                 latents = source.codec.decode_latents(source.stream)
             times.latents += time.perf_counter() - started
             return latents
@@ -183,7 +186,7 @@ class Renderer:
                 # For the request's other views, whatever the cache keeps.
                 source.latents = latents
             done = await self._batcher.run(
-                _Item(source.codec, latents, view),
+                _Item(source.codec, latents, view, source.pixels),
                 bucket=(source.codec, latents.integers.shape),
                 pixels=source.pixels,
             )
@@ -219,6 +222,8 @@ class Renderer:
 
 
 def _synthesise(items: Sequence[_Item]) -> list[Pixels]:
-    return items[0].codec.synthesise(
-        [item.latents for item in items], [item.view for item in items]
-    )
+    threads = threads_for(sum(item.pixels for item in items), TRANSFORM_PIXELS)
+    with at_most(threads):
+        return items[0].codec.synthesise(
+            [item.latents for item in items], [item.view for item in items]
+        )

@@ -12,17 +12,23 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ugicm.v1 import encoder_pb2
 from ugicm_codec import Limits
+from ugicm_codec.threads import CODING_PIXELS, TRANSFORM_PIXELS, at_most, threads_for
 from ugicm_encoder.metrics import ENCODED_BYTES, ENCODED_PICTURES
 from ugicm_servicekit.admission import Admission
-from ugicm_servicekit.pictures import pixels_from_wire
+from ugicm_servicekit.pictures import Pixels, pixels_from_wire
 from ugicm_servicekit.stages import stage
 
 if TYPE_CHECKING:
     from ugicm_codec import Codec
+    from ugicm_codec.codec import Analysed
 
 __all__ = ["Coded", "Coder"]
 
 _Value = TypeVar("_Value")
+
+# Pictures up to this size are coded by one thread from beginning to end, side by side. Of larger
+# ones one fills all cores, and takes so much memory that there should not be two.
+_SIDE_BY_SIDE_PIXELS = 2**20
 
 # Beside those being read or coded: one is analysed, and one waits for that.
 _BESIDE_THREADS = 2
@@ -38,11 +44,19 @@ class Coded:
     encode_seconds: float
 
 
-class Coder:
-    """Codes pictures: while one is coded the next is analysed, whichever client sent it.
+@dataclass
+class _Times:
+    """Seconds spent on one request so far, by part."""
 
-    One is analysed at a time, with all of the processor's cores, and never in a batch: a batch's
-    rounding might differ, and a picture that is sent again has to become the same stream.
+    reading: float = 0.0
+    encoding: float = 0.0
+
+
+class Coder:
+    """Codes pictures: small ones side by side, large ones in two steps that overlap.
+
+    They never share a batch: a batch's rounding might differ, and a picture that is sent again has
+    to become the same stream.
 
     Args:
         threads: for reading pictures and for coding what was analysed.
@@ -88,48 +102,75 @@ class Coder:
         arrived = time.perf_counter()
         entry = await self._admission.enter()
         entered = time.perf_counter()
+        times = _Times()
         try:
-            pixels, reading = await self._part(
-                "picture", self._executor, lambda: pixels_from_wire(request.picture, self._limits)
-            )
-            analysed, analysing = await self._part(
-                "analysis", self._analysing, lambda: codec.analyse(pixels)
-            )
-            stream, coding = await self._part(
-                "coding", self._executor, lambda: codec.code(analysed, **self._target(request))
-            )
+            stream = await self._stream(codec, request, times)
             self._admission.note(time.perf_counter() - entered)
         finally:
             self._admission.leave(entry)
         ENCODED_PICTURES.inc()
         ENCODED_BYTES.inc(len(stream))
-        encoding = analysing + coding
-        waiting = time.perf_counter() - arrived - reading - encoding
-        return Coded(stream, waiting, reading, encoding)
+        waiting = time.perf_counter() - arrived - times.reading - times.encoding
+        return Coded(stream, waiting, times.reading, times.encoding)
 
     def close(self) -> None:
         """Wait for the work that runs, and free the threads."""
         self._executor.shutdown()
         self._analysing.shutdown()
 
-    async def _part(
-        self, name: str, executor: Executor, function: Callable[[], _Value]
-    ) -> tuple[_Value, float]:
-        """Return what ``function`` returns in a thread, and the seconds it took there.
-
-        A caller that is cancelled before a thread is free takes its work back.
-        """
-
-        def timed() -> tuple[_Value, float]:
+    async def _stream(
+        self, codec: Codec, request: encoder_pb2.EncodeRequest, times: _Times
+    ) -> bytes:
+        def read() -> Pixels:
             started = time.perf_counter()
-            with stage(name):
-                value = function()
-            return value, time.perf_counter() - started
+            with stage("picture"):
+                pixels = pixels_from_wire(request.picture, self._limits)
+            times.reading += time.perf_counter() - started
+            return pixels
 
-        return await asyncio.wrap_future(executor.submit(contextvars.copy_context().run, timed))
+        def analyse(pixels: Pixels) -> Analysed:
+            started = time.perf_counter()
+            with stage("analysis"), at_most(threads_for(_area(pixels), TRANSFORM_PIXELS)):
+                analysed = codec.analyse(pixels)
+            times.encoding += time.perf_counter() - started
+            return analysed
+
+        def code(pixels: Pixels, analysed: Analysed) -> bytes:
+            started = time.perf_counter()
+            with stage("coding"), at_most(threads_for(_area(pixels), CODING_PIXELS)):
+                stream = codec.code(analysed, **self._target(request))
+            times.encoding += time.perf_counter() - started
+            return stream
+
+        def begin() -> tuple[Pixels, bytes | None]:
+            """Return the picture, and its stream if it is a small one."""
+            pixels = read()
+            if _area(pixels) > _SIDE_BY_SIDE_PIXELS:
+                return pixels, None
+            return pixels, code(pixels, analyse(pixels))
+
+        pixels, stream = await _in_thread(self._executor, begin)
+        if stream is None:
+            analysed = await _in_thread(self._analysing, lambda: analyse(pixels))
+            stream = await _in_thread(self._executor, lambda: code(pixels, analysed))
+        return stream
 
     def _target(self, request: encoder_pb2.EncodeRequest) -> dict[str, int]:
         if request.WhichOneof("target") == "max_bytes":
             return {"max_bytes": request.max_bytes}
         has_quality = request.WhichOneof("target") == "quality"
         return {"quality": request.quality if has_quality else self._default_quality}
+
+
+async def _in_thread(executor: Executor, function: Callable[[], _Value]) -> _Value:
+    """Return what ``function`` returns in a thread, with the caller's context variables.
+
+    A caller that is cancelled before a thread is free takes its work back.
+    """
+    context = contextvars.copy_context()
+    return await asyncio.wrap_future(executor.submit(context.run, function))
+
+
+def _area(pixels: Pixels) -> int:
+    height, width, _ = pixels.shape
+    return height * width
