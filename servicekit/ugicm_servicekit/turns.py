@@ -9,9 +9,12 @@ from collections.abc import Callable
 
 from ugicm_servicekit.errors import Overloaded
 
-__all__ = ["Turns"]
+__all__ = ["RESTS", "Turns"]
 
 _Waiter = asyncio.Future[None]
+
+# How long a flood rests beside one client, in times of its last work.
+RESTS = 3
 
 # A client that asked so recently is taken to ask again.
 _COMPANY_SECONDS = 10.0
@@ -26,8 +29,8 @@ class Turns:
     A client alone may have every place. In company, which is while others asked of late, it is
     held to a few, or to those of one waiter that needs more: what has begun cannot be called back,
     and is what others wait for, however fairly turns are taken. Whoever then has a flood of waiters
-    rests after its work, as long as that took, once for each client that waits for nothing: these
-    find the processor as if all took turns for it.
+    rests after its work, ``RESTS`` times as long as that took for each client that waits for
+    nothing: its own processes, and refusals, take of the processor too.
 
     Args:
         places: how many there are.
@@ -182,7 +185,7 @@ class Turns:
             self._resting.discard(client)
             self._let_in()
 
-        seconds = self._patient_beside(client) * worked
+        seconds = RESTS * self._patient_beside(client) * worked
         asyncio.get_running_loop().call_later(seconds, go_on)
 
     def _patient_beside(self, client: str) -> int:

@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugicm_servicekit.turns import Turns
+from ugicm_servicekit.turns import RESTS, Turns
 
 
 class Clock:
@@ -109,7 +109,7 @@ async def test_who_has_not_asked_for_long_is_company_no_more():
     await asyncio.gather(*tasks)
 
 
-async def test_a_flood_rests_as_long_as_it_worked_for_each_client_that_waits_for_nothing(
+async def test_a_flood_rests_for_each_client_that_waits_for_nothing(
     monkeypatch,
 ):
     clock, rests = Clock(), []
@@ -124,7 +124,7 @@ async def test_a_flood_rests_as_long_as_it_worked_for_each_client_that_waits_for
     assert outcome(tasks) == [True, False, False, False]
     assert outcome(await begun(turns, ("b", 1))) == [True]
     ((seconds, go_on),) = rests
-    assert seconds == 2 * 3
+    assert seconds == RESTS * 2 * 3
     assert outcome(tasks) == [True, False, False, False]
     go_on()
     await asyncio.sleep(0)
@@ -146,7 +146,7 @@ async def test_a_flood_that_was_alone_for_long_rests_only_for_its_last_work(monk
         await asyncio.sleep(0)
     assert other.done()
     ((seconds, _),) = rests
-    assert seconds == 2
+    assert seconds == RESTS * 2
     for task in tasks:
         task.cancel()
 
