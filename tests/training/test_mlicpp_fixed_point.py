@@ -7,11 +7,11 @@ from tests.golden.make_v1_mlicpp import CONFIG, tiny_float_model
 from tests.pictures import scene
 from ugicm_codec import Codec
 from ugicm_codec.entropy.checkerboard import checkerboard
-from ugicm_codec.entropy.fixedpoint import float64_product
 from ugicm_codec.entropy.integers import LATENT_BITS
 from ugicm_codec.entropy.mlicpp.coder import HYPER_BITS, PARAMETER_BITS
 from ugicm_codec.entropy.mlicpp.dataflow import hyper_features, steps
 from ugicm_codec.entropy.mlicpp.exact import ExactArithmetic, tensor_forms
+from ugicm_codec.entropy.products import float64_product
 from ugicm_codec.errors import BadModelFile
 from ugicm_codec.models.modelfile import read_model_file, serialise_model
 from ugicm_training.check import check_export
@@ -114,7 +114,9 @@ def test_the_dataflow_on_integers_is_close_to_that_on_floats(model, coded, predi
             error = ours.double() / 2**PARAMETER_BITS - chosen(theirs, step)
             assert error.abs().max() < 0.02 * chosen(theirs, step).abs().max()
     error = latents.double() / 2**LATENT_BITS - predicted.y_hat.permute(0, 2, 3, 1)
-    assert error.abs().max() < 0.02
+    # Of a step; the residual predictions' weights have 8 bits.
+    assert error.abs().max() < 0.04
+    assert error.std() < 0.01
 
 
 @pytest.fixture(scope="module")
