@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["CODING_PIXELS", "TRANSFORM_PIXELS", "at_most", "openmp", "threads_for"]
@@ -31,7 +32,8 @@ def threads_for(pixels: int, busy_pixels: int) -> int:
 def at_most(threads: int) -> Iterator[None]:
     """Let PyTorch use so many threads for what this thread does inside, if it would use more.
 
-    Nothing changes where PyTorch runs on another OpenMP than GNU's.
+    Nothing changes where PyTorch runs on another OpenMP than GNU's, nor for MKL's matrix products
+    once ``torch.set_num_threads`` was called.
     """
     import torch
 
@@ -53,6 +55,9 @@ def openmp() -> ctypes.CDLL | None:
     """Return GNU's OpenMP where PyTorch brings it along: another copy has threads of its own."""
     import torch
 
-    for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
-        return ctypes.CDLL(str(path))
+    beside = Path(torch.__file__).parent
+    for path in [*beside.glob("lib/libgomp*.so*"), *beside.parent.glob("torch.libs/libgomp*.so*")]:
+        # Only what is loaded already: PyTorch itself may run on another library.
+        with suppress(OSError):
+            return ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW)
     return None

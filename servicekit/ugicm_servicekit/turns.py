@@ -30,7 +30,7 @@ class Turns:
     held to a few, or to those of one waiter that needs more: what has begun cannot be called back,
     and is what others wait for, however fairly turns are taken. Whoever then has a flood of waiters
     rests after its work, ``RESTS`` times as long as that took for each client that waits for
-    nothing: its own processes, and refusals, take of the processor too.
+    nothing, 10 s at most: its own processes, and refusals, take of the processor too.
 
     Args:
         places: how many there are.
@@ -185,7 +185,7 @@ class Turns:
             self._resting.discard(client)
             self._let_in()
 
-        seconds = RESTS * self._patient_beside(client) * worked
+        seconds = min(RESTS * self._patient_beside(client) * worked, _COMPANY_SECONDS)
         asyncio.get_running_loop().call_later(seconds, go_on)
 
     def _patient_beside(self, client: str) -> int:

@@ -274,6 +274,48 @@ def test_weights_are_packed_where_floats_hold_their_sums(weight, depth, planes, 
     assert torch.equal(multiply(packed_product, gathered, layer), expected)
 
 
+def test_a_product_that_is_wrong_at_edges_is_passed_over():
+    def wrong_at_edges(parts, layer, finish, at=None):
+        def finish_wrong(sums):
+            wrong = sums.clone()
+            wrong[0] += 10**6
+            return finish(wrong)
+
+        return float64_product(parts, layer, finish if at is not None else finish_wrong, at)
+
+    layer = a_layer(shift=10)
+    assert exact_product([layer], [wrong_at_edges, float64_product]) is float64_product
+
+
+def test_every_layer_is_tried_and_not_one_of_each_shape():
+    wrong_layer, other = a_layer(shift=10), a_layer(shift=12)
+
+    def wrong_for_one(parts, layer, finish, at=None):
+        wrong = 10**6 * (layer is wrong_layer)
+        return float64_product(parts, layer, lambda sums: finish(sums + wrong), at)
+
+    assert exact_product([other], [wrong_for_one, float64_product]) is wrong_for_one
+    layers = [wrong_layer, other]
+    assert exact_product(layers, [wrong_for_one, float64_product]) is float64_product
+
+
+@over_products
+def test_a_layer_without_neighbours_takes_positions_in_chunks(product, monkeypatch):
+    layer = FixedPointLayer.build(
+        weight=integers(24, 16, limit=WEIGHT_LIMIT).to(torch.int16),
+        bias=integers(16, limit=2**20),
+        shift=14,
+        upsample=False,
+        kernel=1,
+    )
+    parts = [integers(2, 5, 7, 12, limit=ACTIVATION_LIMIT, seed=s).to(torch.int16) for s in (1, 2)]
+    whole = product(parts, layer, layer.activate)
+    expected = float64_product(parts, layer, layer.activate)
+    assert torch.equal(whole, expected)
+    monkeypatch.setattr(products, "_CHUNK_ELEMENTS", 4 * 16 * 3)
+    assert torch.equal(product(parts, layer, layer.activate), expected)
+
+
 def test_products_do_not_depend_on_threads():
     layer = a_layer(channels=64, columns=64)
     gathered = integers(500, 9 * 64, limit=ACTIVATION_LIMIT).to(torch.int16)

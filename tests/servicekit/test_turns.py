@@ -119,16 +119,31 @@ async def test_a_flood_rests_for_each_client_that_waits_for_nothing(
         await turns.acquire(other)
         turns.release(other)
     tasks = await begun(turns, *[("a", 1)] * 4)
-    clock.seconds = 3
+    clock.seconds = 0.5
     turns.release("a")
     assert outcome(tasks) == [True, False, False, False]
     assert outcome(await begun(turns, ("b", 1))) == [True]
     ((seconds, go_on),) = rests
-    assert seconds == RESTS * 2 * 3
+    assert seconds == RESTS * 2 * 0.5
     assert outcome(tasks) == [True, False, False, False]
     go_on()
     await asyncio.sleep(0)
     assert outcome(tasks) == [True, True, False, False]
+
+
+async def test_a_flood_rests_ten_seconds_at_most(monkeypatch):
+    clock, rests = Clock(), []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda *rest: rests.append(rest))
+    turns = Turns(9, in_company=1, flood=2, clock=clock)
+    await turns.acquire("b")
+    turns.release("b")
+    tasks = await begun(turns, *[("a", 1)] * 4)
+    clock.seconds = 8
+    turns.release("a")
+    ((seconds, _),) = rests
+    assert seconds == 10
+    for task in tasks:
+        task.cancel()
 
 
 async def test_a_flood_that_was_alone_for_long_rests_only_for_its_last_work(monkeypatch):

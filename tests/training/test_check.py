@@ -83,8 +83,8 @@ def inexact(parts, layer, finish, at=None):
 
 
 def inexact_where_it_is_not_tried(parts, layer, finish, at=None):
-    # The codec's self-check looks at the middle of each map alone.
-    wrong = (at is None) * 10**6
+    # The codec's self-check takes small maps.
+    wrong = (parts[0].shape[1] > 8) * 10**6
     return float64_product(parts, layer, lambda sums: finish(sums + wrong), at)
 
 

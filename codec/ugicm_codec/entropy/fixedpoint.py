@@ -5,9 +5,10 @@ different table index ruins the rest of a stream (Ballé et al., ICLR 2019). Her
 an exact integer: activations and weights are bounded, sums stay below what the arithmetic holds
 exactly in any order, and rescaling is by powers of two.
 
-One layer is a convolution of stride 1, as gather and matrix product; doubling the resolution is the
-same layer with four times the channels, moved into space (a transposed 5x5 convolution of stride 2
-has exactly this form). What networks have beside products stands in ``integers`` and ``attention``.
+One layer is a convolution of stride 1, defined as gather and matrix product; doubling resolution
+is the same layer with four times the channels, moved into space (a transposed 5x5 convolution of
+stride 2 has exactly this form). What networks have beside products stands in ``integers`` and
+``attention``.
 """
 
 from __future__ import annotations
@@ -112,8 +113,7 @@ class FixedPointLayer:
 
         A weight of one digit, from -64 to 63, has the low ones alone: half the work.
         """
-        high, low = split_digits(self.weight)
-        return torch.cat([high, low], dim=1) if bool(high.any()) else low.contiguous()
+        return self._split()
 
     @cached_property
     def weight64(self) -> Tensor:
@@ -135,10 +135,15 @@ class FixedPointLayer:
         if self._largest + half >= FLOAT64_EXACT:
             return None
         is_byte = int(self.weight.min()) >= -128 and int(self.weight.max()) <= 127
-        for weight in [self.weight.to(torch.int8), self.digits] if is_byte else [self.digits]:
+        forms = [lambda: self.weight.to(torch.int8), self._split] if is_byte else [self._split]
+        for form in forms:
             with suppress(ValueError):
-                return PackedWeight(weight, self.kernel)
+                return PackedWeight(form(), self.kernel)
         return None
+
+    def _split(self) -> Tensor:
+        high, low = split_digits(self.weight)
+        return torch.cat([high, low], dim=1) if bool(high.any()) else low.contiguous()
 
     @cached_property
     def _largest(self) -> int:

@@ -24,7 +24,7 @@ _FLOAT32_EXACT = 2**24
 # Smaller weights are packed for each size of map: bringing one into the order that a size
 # wants takes longer than such a layer.
 _SMALL_BYTES = 2**20
-_KEPT_SIZES = 4
+_KEPT_SIZES = 8
 
 _Size = tuple[int, int, int]
 
@@ -37,7 +37,11 @@ class PackedWeight:
 
         Raises:
             ValueError: a sum might be rounded.
+            NotImplementedError: this PyTorch lacks the operations.
         """
+        for name in ("qconv_prepack", "qconv2d_pointwise"):
+            if not hasattr(torch.ops.onednn, name):
+                raise NotImplementedError(f"PyTorch {torch.__version__} has no onednn::{name}")
         wide = weight.long()
         above, below = wide.clamp(min=0).sum(0), wide.clamp(max=0).sum(0).neg()
         # With and without what is added to digits; oneDNN may convert either.
@@ -65,7 +69,6 @@ class PackedWeight:
         if weight.numel() < _SMALL_BYTES:
             self._packed_for = functools.lru_cache(_KEPT_SIZES)(pack)
         else:
-            # The plain weight is not kept.
             packed = pack(None)
             self._packed_for = lambda _: packed
 

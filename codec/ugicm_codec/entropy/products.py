@@ -32,6 +32,8 @@ __all__ = ["PRODUCTS", "exact_product", "float64_product", "int8_product", "pack
 _CHUNK_ELEMENTS = 2**23
 # Sums of products of 7-bit digits, two of which are added, stay exact in int32 to this depth.
 _INT8_MAX_DEPTH = 2**30 // 64**2
+# Height and width of the maps that every layer is tried on.
+_PROBE_SIZE = (3, 5)
 # CUDA's int8 product refuses fewer rows.
 _INT8_MIN_ROWS = 17
 
@@ -79,6 +81,14 @@ def packed_product(
     if layer.packed is None or parts[0].numel() == 0:
         return int8_product(parts, layer, finish, at)
     digits = kernels.split_digits(parts)
+    if layer.kernel == 1:
+        # Without neighbours a map is a list of positions, whatever its size.
+        results = [
+            _finish_packed(layer.packed.convolve(some[:, None])[:, 0], layer, finish)
+            for some in digits.flatten(1, 3).split(max(1, _CHUNK_ELEMENTS // (4 * columns)), dim=1)
+        ]
+        out = torch.cat(results).view(batch, -1, columns)
+        return out if at is None else out[:, at]
     reach = layer.kernel // 2
     rows_at_once = max(1, _CHUNK_ELEMENTS // (2 * batch * width * 2 * columns))
     results = []
@@ -98,33 +108,65 @@ PRODUCTS: tuple[Product, ...] = (packed_product, int8_product, float64_product)
 
 
 def exact_product(layers: Sequence[FixedPointLayer], candidates: Sequence[Product]) -> Product:
-    """Return the first candidate that is exact for these layers on their device.
+    """Return the first candidate that is exact for each of these layers on its device.
 
     Raises:
         InexactArithmetic: none is.
     """
+    # Integers, which take long, for one layer of each form; every layer is held to float64 then.
+    forms = {(layer.weight.shape, layer.kernel): layer for layer in layers}
     for product in candidates:
-        if all(_is_exact(product, layer) for layer in layers):
+        if all(_is_exact(product, layer) for layer in forms.values()) and all(
+            _agrees_on_maps(product, layer) for layer in layers
+        ):
             return product
     raise InexactArithmetic("no matrix product of this machine is exact")
 
 
 def _is_exact(product: Product, layer: FixedPointLayer) -> bool:
+    """Multiply extremes of both signs in every position, and a pattern that fills both digits."""
     depth, kernel = layer.weight.shape[0], layer.kernel
-    # Extremes of both signs in every position, and a pattern that fills both digits: each a map
-    # whose middle sees all of it.
     generator = torch.Generator().manual_seed(depth)
     probe = torch.randint(-ACTIVATION_LIMIT, ACTIVATION_LIMIT + 1, (32, depth), generator=generator)
     probe[0], probe[1] = ACTIVATION_LIMIT, -ACTIVATION_LIMIT
     probe[2] = torch.where(layer.weight[:, 0].cpu() < 0, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
     expected = probe @ layer.weight.cpu().long() + layer.bias.cpu()
+    # Each is a map whose middle sees all of it.
     maps = probe.to(torch.int16).view(len(probe), kernel, kernel, -1).to(layer.weight.device)
     middle = torch.tensor([kernel**2 // 2], device=maps.device)
+    got = _tried(product, maps, layer, torch.clone, middle)
+    return got is not None and torch.equal(got[:, 0].cpu(), expected)
+
+
+def _agrees_on_maps(product: Product, layer: FixedPointLayer) -> bool:
+    """Run the layer as it will be run, edges and what ends its sums included."""
+    if product is float64_product:
+        return True
+    channels = layer.weight.shape[0] // layer.kernel**2
+    generator = torch.Generator().manual_seed(channels)
+    limits = -ACTIVATION_LIMIT, ACTIVATION_LIMIT + 1
+    maps = torch.randint(*limits, (2, *_PROBE_SIZE, channels), generator=generator)
+    maps[0, ::2] = ACTIVATION_LIMIT
+    maps = maps.to(torch.int16)
+    (rows,) = _gather([maps], layer, None, by_digits=False)
+    weight, bias = layer.weight.cpu().to(torch.float64), layer.bias.cpu()
+    sums = (rows[0].to(torch.float64) @ weight).to(torch.int64).add_(bias)
+    got = _tried(product, maps.to(layer.weight.device), layer, layer.activate)
+    return got is not None and torch.equal(got.flatten(0, 1).cpu(), layer.activate(sums))
+
+
+def _tried(
+    product: Product,
+    maps: Tensor,
+    layer: FixedPointLayer,
+    finish: Finish,
+    at: Tensor | None = None,
+) -> Tensor | None:
+    """Return what a product gives, or None where the device lacks it."""
     try:
-        got = product([maps], layer, torch.clone, middle)
-    except (RuntimeError, NotImplementedError, AttributeError):
-        return False
-    return torch.equal(got[:, 0].cpu(), expected)
+        return product([maps], layer, finish, at)
+    except RuntimeError:
+        return None
 
 
 def _side_by_side(results: list[Tensor], parts: Sequence[Tensor], layer: FixedPointLayer) -> Tensor:

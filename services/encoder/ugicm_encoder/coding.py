@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -26,11 +27,11 @@ __all__ = ["Coded", "Coder"]
 
 _Value = TypeVar("_Value")
 
-# Pictures up to this size are coded by one thread from beginning to end, side by side. Of larger
-# ones one fills all cores, and takes so much memory that there should not be two.
+# Pictures up to this size are coded side by side, each from beginning to end without a change of
+# thread. Of larger ones one fills all cores, and takes so much memory that there should not be two.
 _SIDE_BY_SIDE_PIXELS = 2**20
 
-# Beside those being read or coded: one is analysed, and one waits for that.
+# Beside those that threads work on: a large one that is analysed, and one that waits.
 _BESIDE_THREADS = 2
 
 
@@ -142,14 +143,21 @@ class Coder:
             times.encoding += time.perf_counter() - started
             return stream
 
-        def begin() -> tuple[Pixels, bytes | None]:
-            """Return the picture, and its stream if it is a small one."""
-            pixels = read()
-            if _area(pixels) > _SIDE_BY_SIDE_PIXELS:
-                return pixels, None
-            return pixels, code(pixels, analyse(pixels))
+        given_up = threading.Event()
 
-        pixels, stream = await _in_thread(self._executor, begin)
+        def begin() -> tuple[Pixels, bytes | None]:
+            """Return the picture, and its stream if it is a small one that is still asked for."""
+            pixels = read()
+            if _area(pixels) > _SIDE_BY_SIDE_PIXELS or given_up.is_set():
+                return pixels, None
+            analysed = analyse(pixels)
+            return pixels, None if given_up.is_set() else code(pixels, analysed)
+
+        try:
+            pixels, stream = await _in_thread(self._executor, begin)
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
         if stream is None:
             analysed = await _in_thread(self._analysing, lambda: analyse(pixels))
             stream = await _in_thread(self._executor, lambda: code(pixels, analysed))

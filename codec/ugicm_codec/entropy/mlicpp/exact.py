@@ -152,10 +152,8 @@ class ExactArithmetic:
             if int(table.abs().max()) >= 2**40:
                 raise ValueError(f"{name}.position_bias stays below 2**40")
             self._position_bias[name] = table[places].permute(2, 0, 1).contiguous().to(device)
-        # One layer of each shape: exactness is a matter of depth, width and extreme operands.
-        shapes = {layer.weight.shape: layer for layer in self._layers.values()}
-        self._product = exact_product(list(shapes.values()), products)
-        # Beside other products PyTorch's operations stand alone: two ways that share nothing.
+        self._product = exact_product(list(self._layers.values()), products)
+        # Beside float64 products PyTorch's operations stand alone: two ways that share nothing.
         self._by_kernels = self._product is packed_product
 
     def convolve(self, name: str, *parts: Tensor, at: Tensor | None = None) -> Tensor:
