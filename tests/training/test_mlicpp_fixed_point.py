@@ -114,9 +114,7 @@ def test_the_dataflow_on_integers_is_close_to_that_on_floats(model, coded, predi
             error = ours.double() / 2**PARAMETER_BITS - chosen(theirs, step)
             assert error.abs().max() < 0.02 * chosen(theirs, step).abs().max()
     error = latents.double() / 2**LATENT_BITS - predicted.y_hat.permute(0, 2, 3, 1)
-    # Of a step; the residual predictions' weights have 8 bits.
-    assert error.abs().max() < 0.04
-    assert error.std() < 0.01
+    assert error.abs().max() < 0.02
 
 
 @pytest.fixture(scope="module")

@@ -38,10 +38,9 @@ from ugicm_training.tables import scale_boundaries
 __all__ = ["FloatArithmetic", "FloatLayer", "Pictures", "float_layers", "mlicpp_fixed_point"]
 
 _EPSILON = 1e-5
-# More than half of all products are the residual predictions': weights of 8 bits instead of 14
-# halve them. They move latents by a few hundredths of a step, and cost next to no bytes
-# (docs/mlicpp.md).
-_COARSE = ".residual."
+# These layers are a fifth of all products: weights of 8 bits instead of 14 halve them, and move
+# latents by less than a fiftieth of a step (docs/mlicpp.md).
+_COARSE = ".anchor.residual.0"
 _COARSE_LIMIT = 127
 
 # Weights that are next to nothing get no more bits than this.
