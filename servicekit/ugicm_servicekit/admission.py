@@ -66,6 +66,11 @@ class Admission:
         """How many calls wait."""
         return self._turns.waiting
 
+    @property
+    def places_taken(self) -> int:
+        """How many places calls have."""
+        return self._turns.held
+
     async def enter(self, places: int = 1) -> Entry:
         """Wait for places, which ``leave`` gives back.
 
@@ -104,9 +109,11 @@ class Admission:
 
     def _refusal(self, client: str) -> Overloaded:
         # It may find room once what waits now is done: its own, or everybody's.
-        own = (self._turns.waiting_of(client) + 1) / self._turns.share_of(client)
-        everybody = (self._turns.waiting + 1) / self._places
-        wait = max(self._mean_seconds * max(own, everybody), 0.1)
+        mean = self._mean_seconds
+        own = mean * (self._turns.waiting_of(client) + 1) / self._turns.share_of(client)
+        own += self._turns.rests_of(client, mean)
+        everybody = mean * (self._turns.waiting + 1) / self._places
+        wait = max(own, everybody, 0.1)
         # Those who are refused together do not come back together.
         return Overloaded(
             f"{self.queue_length} calls wait for {self._name} already, the most allowed",

@@ -176,8 +176,20 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             # The name that gRPC's own retries obey.
             milliseconds = round(1000 * failure.retry_after_seconds)
             metadata = (("grpc-retry-pushback-ms", str(milliseconds)),)
-        await context.abort(_CODE_OF_NUMBER[failure.code], failure.message, metadata)
+        try:
+            await context.abort(_CODE_OF_NUMBER[failure.code], failure.message, metadata)
+        except grpc.aio.AbortError as aborted:
+            # The context keeps the error, and the error's frames the context: some 200 objects that
+            # would wait for a garbage collection, which stops every call.
+            context.add_done_callback(partial(_forget_frames, aborted))
+            raise
         raise AssertionError("abort returned")
+
+
+def _forget_frames(raised: BaseException | None, context: Any) -> None:
+    while raised is not None:
+        raised.__traceback__ = None
+        raised = raised.__context__
 
 
 def _one_line(text: str) -> str:

@@ -14,7 +14,7 @@ __all__ = ["RESTS", "Turns"]
 _Waiter = asyncio.Future[None]
 
 # How long a flood rests beside one client, in times of its last work.
-RESTS = 3
+RESTS = 5
 
 # A client that asked so recently is taken to ask again.
 _COMPANY_SECONDS = 10.0
@@ -69,6 +69,11 @@ class Turns:
         return sum(map(len, self._waiting.values()))
 
     @property
+    def held(self) -> int:
+        """How many places somebody has."""
+        return self._places_in_all - self._free
+
+    @property
     def locked(self) -> bool:
         """Whether a new client has to wait, if it needs one place."""
         return not self.has_room("")
@@ -90,6 +95,14 @@ class Turns:
     def waiting_of(self, client: str) -> int:
         """Return how many of one client wait."""
         return len(self._waiting.get(client, ()))
+
+    def rests_of(self, client: str, worked: float) -> float:
+        """Return how many seconds a client will rest, by now, if a work takes ``worked``."""
+        waiting = self.waiting_of(client)
+        if self._flood is None or waiting < self._flood:
+            return 0.0
+        # Its last waiters are no flood any more.
+        return (1 + waiting - self._flood) * self._rest_seconds(client, worked)
 
     async def acquire(self, client: str, places: int = 1, *, may_be_dropped: bool = False) -> None:
         """Wait for places; ``release`` gives them back.
@@ -118,6 +131,8 @@ class Turns:
         finally:
             self._places.pop(future, None)
             self._may_be_dropped.discard(future)
+            # A refusal that it holds would hold this frame, and the frame the future.
+            del future
 
     def release(self, client: str, places: int = 1) -> None:
         """Give back what ``client`` had: to the clients that wait, in turn."""
@@ -185,8 +200,11 @@ class Turns:
             self._resting.discard(client)
             self._let_in()
 
-        seconds = min(RESTS * self._patient_beside(client) * worked, _COMPANY_SECONDS)
+        seconds = self._rest_seconds(client, worked)
         asyncio.get_running_loop().call_later(seconds, go_on)
+
+    def _rest_seconds(self, client: str, worked: float) -> float:
+        return min(RESTS * self._patient_beside(client) * worked, _COMPANY_SECONDS)
 
     def _patient_beside(self, client: str) -> int:
         """Return how many other clients asked of late, and wait for nothing."""

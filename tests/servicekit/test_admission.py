@@ -9,6 +9,7 @@ import pytest
 from ugicm_servicekit.admission import Admission
 from ugicm_servicekit.clients import Clients
 from ugicm_servicekit.errors import Overloaded
+from ugicm_servicekit.turns import RESTS
 
 CLIENTS = Clients(max_calls=99, max_calls_in_all=99, max_pixels=1)
 
@@ -31,14 +32,14 @@ def refusal(admission, client):
     return caught.value
 
 
-def full(*, uniform=lambda low, high: low, **limits):
-    """Return an admission to work that takes 2 s, with one place and room for two to wait."""
+def full(*, seconds=2.0, uniform=lambda low, high: low, **limits):
+    """Return an admission to work that takes so long, with one place and room for two to wait."""
     admission = Admission(
         **{"places": 1, "in_company": 1, "max_queued": 2, "name": "work", **limits},
         uniform=uniform,
     )
     for _ in range(99):
-        admission.note(2.0)
+        admission.note(seconds)
     return admission
 
 
@@ -72,15 +73,27 @@ async def test_a_client_comes_back_when_its_own_queue_is_done_however_fast_the_r
 
 
 async def test_who_gives_way_comes_back_when_its_own_queue_is_done():
-    admission = full(places=10, max_queued=3)
+    admission = full(seconds=0.5, places=10, max_queued=3)
     admission.leave(await entered(admission, "other"))
     flood = [await begun(admission, "flood") for _ in range(4)]
     many = [await begun(admission, "many") for _ in range(2)]
     with pytest.raises(Overloaded) as caught:
         await flood.pop()
-    # As one that comes behind its own three, and not as the first one of the other.
-    assert caught.value.retry_after_seconds == pytest.approx(4 * 2.0)
+    # As one that comes behind its own three, and not as the first one of another; a flood rests
+    # before each, for both others.
+    assert caught.value.retry_after_seconds == pytest.approx((4 + 3 * 2 * RESTS) * 0.5)
     for task in (*flood, *many):
+        task.cancel()
+
+
+async def test_a_flood_that_rests_the_longest_is_told_so():
+    admission = full(places=10, max_queued=3)
+    for number in range(99):
+        admission.leave(await entered(admission, f"other {number}"))
+    flood = [await begun(admission, "flood") for _ in range(4)]
+    # Ten seconds before each, and not ten for each of the others.
+    assert refusal(admission, "flood").retry_after_seconds == pytest.approx(4 * 2.0 + 3 * 10.0)
+    for task in flood:
         task.cancel()
 
 

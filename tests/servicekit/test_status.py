@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
+import weakref
 
 import grpc
 import pytest
@@ -145,3 +148,53 @@ async def test_an_item_comes_to_its_result_or_its_failure():
     assert await or_failure(work(), STATUS, method="EncodeStream") == "done"
     failed = await or_failure(work(BadRequest("empty")), STATUS, method="EncodeStream")
     assert failed == types_pb2.Failure(code=3, message="empty")
+
+
+class Held:
+    """Something that a handler works on."""
+
+
+@pytest.fixture
+def no_collections():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def _refuse(held):
+    raise Overloaded("full", retry_after_seconds=1.0)
+
+
+def _refuse_because_of_another(held):
+    try:
+        raise ValueError
+    except ValueError as error:
+        raise BadRequest("no") from error
+
+
+@pytest.mark.parametrize("refuse", [_refuse, _refuse_because_of_another])
+@pytest.mark.usefixtures("no_collections")
+async def test_what_a_refused_call_held_is_freed_without_a_collection(refuse):
+    held = []
+
+    async def handle(message):
+        one = Held()
+        held.append(weakref.ref(one))
+        refuse(one)
+
+    async with encoding(handle) as running:
+        items = [encoder_pb2.EncodeStreamRequest()]
+        for _ in range(3):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await running.stub.Encode(request())
+            with pytest.raises(grpc.aio.AioRpcError):
+                async for _ in running.stub.EncodeStream(iter(items)):
+                    pass
+        assert len(held) >= 6
+        # A server's call ends shortly after its client's.
+        for _ in range(500):
+            if all(one() is None for one in held):
+                break
+            await asyncio.sleep(0.01)
+        assert all(one() is None for one in held)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ugicm_servicekit.errors import Overloaded
 from ugicm_servicekit.turns import RESTS, Turns
 
 
@@ -221,3 +225,32 @@ def test_places_are_never_exceeded_and_all_come_back(calls, in_company):
         assert turns.has_room("new", 5)
 
     asyncio.run(run())
+
+
+async def test_a_waiter_that_is_dropped_leaves_nothing_to_be_collected():
+    turns = Turns(1)
+    await turns.acquire("a")
+    gc.collect()
+    gc.disable()
+    try:
+        task = asyncio.create_task(turns.acquire("b", may_be_dropped=True))
+        other = asyncio.create_task(turns.acquire("b", may_be_dropped=True))
+        await asyncio.sleep(0)
+        told = []
+
+        def refusal(client):
+            error = Overloaded("full", retry_after_seconds=1.0)
+            told.append(weakref.ref(error))
+            return error
+
+        assert turns.drop_for("c", refusal)
+        await asyncio.wait([other])
+        with pytest.raises(Overloaded):
+            other.result()
+        del other
+        await asyncio.sleep(0)
+        [gone] = told
+        assert gone() is None
+    finally:
+        gc.enable()
+        task.cancel()
