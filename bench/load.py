@@ -79,12 +79,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--operator-rate", type=float, default=1.0, help="a second, each (1)")
     parser.add_argument("--pipeline-rate", type=float, default=2.0, help="a second, each (2)")
     parser.add_argument("--size", type=_size, default=(128, 128), help="WIDTHxHEIGHT (128x128)")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of steady load (30)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of steady load (60)")
     parser.add_argument("--minutes", type=float, default=5.0, help="of overload (5)")
     parser.add_argument("--stall-seconds", type=float, default=60.0, help="of the reader (60)")
     parser.add_argument("--idle", type=int, default=3000, help="hostile connections (3000)")
     parser.add_argument("--rounds", type=int, default=5, help="of --compare, in turns (5)")
     parser.add_argument("--calls", type=int, default=48, help="in each round of --compare (48)")
+    parser.add_argument(
+        "--processes", type=int, default=2, help="that the encoder of --compare codes in (2)"
+    )
     parser.add_argument("--model", default="default", help="name or path (default)")
     parser.add_argument("--caches", choices=["off", "on"], default="off", help="of the decoder")
     parser.add_argument(
@@ -102,12 +105,16 @@ def _size(text: str) -> tuple[int, int]:
 
 
 @asynccontextmanager
-async def _system(options: argparse.Namespace) -> AsyncIterator[System]:
+async def _system(
+    options: argparse.Namespace, *, encoder: Sequence[str] = ()
+) -> AsyncIterator[System]:
     flags = [f"--{setting}" for setting in options.decoder]
     if options.caches == "off":
         flags += ["--views-cache-bytes=0", "--latents-cache-bytes=0"]
     with tempfile.TemporaryDirectory() as folder:
-        async with running(Path(folder), model=options.model, decoder=flags) as system:
+        async with running(
+            Path(folder), model=options.model, decoder=flags, encoder=encoder
+        ) as system:
             yield system
 
 
@@ -228,6 +235,7 @@ async def _hostile(options: argparse.Namespace, console: Console) -> int:
     idle = _connections(options.idle)
     async with _system(options) as system:
         calls, rates = await _calls(system, options.size), _rates(options)
+        # All have one schedule: by chance calls come together in one, and wait for each other.
         alone = await open_loop(calls, rates, options.seconds)
         _print(console, alone, rates, "alone")
         before = system.memory()
@@ -239,10 +247,10 @@ async def _hostile(options: argparse.Namespace, console: Console) -> int:
                     stack.callback(writer.transport.abort)
             nonsense = asyncio.create_task(_send_nonsense(system))
             stack.callback(nonsense.cancel)
-            beside = await open_loop(calls, rates, options.seconds, seed=1)
+            beside = await open_loop(calls, rates, options.seconds)
         _print(console, beside, rates, f"beside {idle} idle connections and nonsense")
         async with _flood(system):
-            flooded = await open_loop(calls, rates, options.seconds, seed=2)
+            flooded = await open_loop(calls, rates, options.seconds)
         _print(console, flooded, rates, "beside one client that floods the decoder")
         _print_memory(console, before, system.memory())
     table = Table("others' p99 to what it is alone", "idle and nonsense", "flood")
@@ -341,7 +349,7 @@ async def _slow_reader(options: argparse.Namespace, console: Console) -> int:
 async def _compare(options: argparse.Namespace, console: Console) -> int:
     table = Table("size", "call", "one at a time", "together", "ratio", "target", "the same")
     verdicts = {}
-    async with _system(options) as system:
+    async with _system(options, encoder=[f"--processes={options.processes}"]) as system:
         for size, target in (((128, 128), 1.5), ((512, 768), 1.1)):
             pictures = [picture(*size, seed) for seed in range(_NUM_PICTURES)]
             streams = [(await encode(system, pixels, None)).stream for pixels in pictures]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +69,10 @@ class System:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, model: str, decoder: list[str]) -> AsyncIterator[System]:
-    """Start both services, with further flags for the decoder, and connect every peer."""
+async def running(
+    folder: Path, *, model: str, decoder: Sequence[str] = (), encoder: Sequence[str] = ()
+) -> AsyncIterator[System]:
+    """Start both services, with further flags for either, and connect every peer."""
     access = _tokens(folder / "tokens.toml", {**PEERS, "flood": Role.OPERATOR})
     link = folder / "encoder.token"
     link.touch(mode=0o600)
@@ -80,6 +82,7 @@ async def running(folder: Path, *, model: str, decoder: list[str]) -> AsyncItera
         store = ["--store", str(folder / "frames.sqlite3"), *common, *decoder]
         to = await stack.enter_async_context(started("decoder", store, log=folder / "decoder.log"))
         upstream = ["--upstream", to.address, "--upstream-token-file", str(link), *common]
+        upstream += encoder
         by = await stack.enter_async_context(
             started("encoder", upstream, log=folder / "encoder.log")
         )

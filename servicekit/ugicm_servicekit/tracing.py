@@ -35,6 +35,7 @@ __all__ = [
     "exporter_to",
     "frame_span",
     "record_frame",
+    "record_span",
     "span",
 ]
 
@@ -130,6 +131,12 @@ def frame_span(name: str, key: FrameKey) -> Iterator[None]:
         return
     with _inside(_start_frame(_Tracing.tracer, name, key)):
         yield
+
+
+def record_span(name: str, started_ns: int, ended_ns: int) -> None:
+    """Record a part of the running work that another process did, between times since 1970."""
+    if _Tracing.tracer is not None:
+        _Tracing.tracer.start_span(name, start_time=started_ns).end(ended_ns)
 
 
 def record_frame(name: str, key: FrameKey, started_ns: int) -> None:

@@ -9,11 +9,19 @@ from ugicm.v1 import encoder_pb2, types_pb2
 from ugicm_codec import Limits
 from ugicm_encoder import coding
 from ugicm_encoder.coding import Coder
+from ugicm_encoder.processes import CodingProcesses
 
 
 @pytest.fixture
 def coder():
-    made = Coder(threads=2, in_company=2, max_queued=8, limits=Limits(), default_quality=50)
+    made = Coder(
+        CodingProcesses(None, 0, None),
+        threads=2,
+        in_company=2,
+        max_queued=8,
+        limits=Limits(),
+        default_quality=50,
+    )
     yield made
     made.close()
 

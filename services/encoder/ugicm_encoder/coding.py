@@ -17,11 +17,12 @@ from ugicm_codec.threads import CODING_PIXELS, TRANSFORM_PIXELS, at_most, thread
 from ugicm_encoder.metrics import ENCODED_BYTES, ENCODED_PICTURES
 from ugicm_servicekit.admission import Admission
 from ugicm_servicekit.pictures import Pixels, pixels_from_wire
-from ugicm_servicekit.stages import stage
+from ugicm_servicekit.stages import record_stage, stage
 
 if TYPE_CHECKING:
     from ugicm_codec import Codec
     from ugicm_codec.codec import Analysed
+    from ugicm_encoder.processes import CodingProcesses
 
 __all__ = ["Coded", "Coder"]
 
@@ -56,10 +57,14 @@ class _Times:
 class Coder:
     """Codes pictures: small ones side by side, large ones in two steps that overlap.
 
+    Python runs one thread at a time. Pictures that are done soon have each other wait for that, and
+    are coded in processes where there are some; one alone has it for itself, and stays here.
+
     They never share a batch: a batch's rounding might differ, and a picture that is sent again has
     to become the same stream.
 
     Args:
+        processes: code pictures that keep one thread busy.
         threads: for reading pictures and for coding what was analysed.
         in_company: how many of one client are worked on at once while others ask too.
         max_queued: how many pictures may wait.
@@ -69,6 +74,7 @@ class Coder:
 
     def __init__(
         self,
+        processes: CodingProcesses,
         *,
         threads: int,
         in_company: int,
@@ -76,6 +82,9 @@ class Coder:
         limits: Limits,
         default_quality: int,
     ) -> None:
+        # Each process has a thread that waits for it.
+        threads = max(threads, processes.count)
+        self._processes = processes
         self._limits = limits
         self._default_quality = default_quality
         self._admission = Admission(
@@ -143,6 +152,20 @@ class Coder:
             times.encoding += time.perf_counter() - started
             return stream
 
+        def code_elsewhere(pixels: Pixels) -> bytes | None:
+            """Return the stream if a process had time for it."""
+            is_alone = self._admission.places_taken == 1
+            if is_alone or threads_for(_area(pixels), TRANSFORM_PIXELS) > 1:
+                return None
+            started = time.perf_counter()
+            coded = self._processes.encode(codec, pixels, self._target(request))
+            if coded is None:
+                return None
+            record_stage("analysis", coded.began_ns, coded.analysed_ns)
+            record_stage("coding", coded.analysed_ns, coded.coded_ns)
+            times.encoding += time.perf_counter() - started
+            return coded.stream
+
         given_up = threading.Event()
 
         def begin() -> tuple[Pixels, bytes | None]:
@@ -150,6 +173,9 @@ class Coder:
             pixels = read()
             if _area(pixels) > _SIDE_BY_SIDE_PIXELS or given_up.is_set():
                 return pixels, None
+            stream = code_elsewhere(pixels)
+            if stream is not None:
+                return pixels, stream
             analysed = analyse(pixels)
             return pixels, None if given_up.is_set() else code(pixels, analysed)
 

@@ -2,6 +2,7 @@
 
 EncoderError
   x SpoolUnusable             the folder is no spool, or another encoder has it
+  x CodingProcessEnded        a process that codes could not start, or ended by itself
   x FrameTooLarge             it alone has more bytes than the spool or the decoder takes
   + SpoolError                a frame cannot be spooled
       x SpoolFailed           the disk or the database refused
@@ -18,6 +19,7 @@ EncoderError
 from __future__ import annotations
 
 __all__ = [
+    "CodingProcessEnded",
     "DeliveryError",
     "EncoderError",
     "FrameDamaged",
@@ -40,6 +42,10 @@ class EncoderError(Exception):
 
 class SpoolUnusable(EncoderError):
     """The folder cannot be used as a spool by this process."""
+
+
+class CodingProcessEnded(EncoderError):
+    """A process that codes pictures could not start, or ended by itself."""
 
 
 class FrameTooLarge(EncoderError):

@@ -15,10 +15,12 @@ from ugicm.v1 import encoder_pb2, encoder_pb2_grpc
 from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
 from ugicm_encoder import metrics
 from ugicm_encoder.coding import Coder
+from ugicm_encoder.coding_process import CodingProcess
 from ugicm_encoder.delivery import Delivery, DirectDelivery, SpooledDelivery
-from ugicm_encoder.errors import SpoolUnusable
+from ugicm_encoder.errors import CodingProcessEnded, SpoolUnusable
 from ugicm_encoder.forwarding import Forwarder
 from ugicm_encoder.link import Link
+from ugicm_encoder.processes import CodingProcesses
 from ugicm_encoder.servicer import EncoderServicer
 from ugicm_encoder.settings import EncoderSettings
 from ugicm_encoder.spool import SqliteSpool
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _load_and_serve,
         services=[SERVICE],
         table=ENCODER_STATUS,
-        start_errors=(SpoolUnusable,),
+        start_errors=(CodingProcessEnded, SpoolUnusable),
         arguments=arguments,
     )
 
@@ -56,9 +58,14 @@ async def serve(settings: EncoderSettings, server: Server, models: Models) -> No
     """Answer calls until the server is told to stop.
 
     Raises:
+        CodingProcessEnded: a coding process cannot start.
         SpoolUnusable: the spool cannot be opened.
     """
+    start = partial(CodingProcess, settings.models, device=settings.device, limits=settings.limits)
+    processes = CodingProcesses(start, settings.processes, models)
+    server.reloader.add(processes)
     coder = Coder(
+        processes,
         threads=settings.threads,
         in_company=settings.in_company,
         max_queued=settings.max_queued,
@@ -66,6 +73,7 @@ async def serve(settings: EncoderSettings, server: Server, models: Models) -> No
         default_quality=settings.quality,
     )
     try:
+        await asyncio.to_thread(processes.begin)
         async with _delivery(settings, server.readiness) as delivery:
             servicer = EncoderServicer(
                 models,
@@ -79,6 +87,7 @@ async def serve(settings: EncoderSettings, server: Server, models: Models) -> No
             await server.serve()
     finally:
         await asyncio.to_thread(coder.close)
+        await asyncio.to_thread(processes.close)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge
 from ugicm_servicekit.metrics import REGISTRY
 
 __all__ = [
+    "CODING_PROCESSES",
     "ENCODED_BYTES",
     "ENCODED_PICTURES",
     "FORWARDED",
@@ -19,6 +20,9 @@ __all__ = [
     "UPSTREAM_LINKED",
 ]
 
+CODING_PROCESSES = Gauge(
+    "ugicm_coding_processes", "Processes that code small pictures.", registry=REGISTRY
+)
 ENCODED_PICTURES = Counter("ugicm_encoded_pictures", "Pictures that were coded.", registry=REGISTRY)
 ENCODED_BYTES = Counter(
     "ugicm_encoded_stream_bytes", "Bytes of the streams that were coded.", registry=REGISTRY

@@ -19,13 +19,17 @@ class EncoderSettings(ModelSettings, UpstreamSettings):
     """An encoder's settings: flags, ``UGICM_ENCODER_*``, a TOML file, or these defaults.
 
     Raises:
-        BadSettings: there is a spool, and no decoder to forward to.
+        BadSettings: there is a spool, and no decoder to forward to, or there are processes to code
+            on a device that they would have to share.
     """
 
     port: Annotated[int, Setting("port to listen on; 0 takes a free one", 0, 65_535)] = 50_051
     quality: Annotated[
         int, Setting("quality of requests that name none, 0 (smallest) to 100 (best)", 0, 100)
     ] = 50
+    processes: Annotated[
+        int, Setting("processes for small pictures, as many threads at least; 0: none", 0, 256)
+    ] = 0
     encode_ahead: Annotated[
         int,
         Setting(
@@ -60,3 +64,5 @@ class EncoderSettings(ModelSettings, UpstreamSettings):
     def __post_init__(self) -> None:
         if self.spool is not None and self.upstream is None:
             raise BadSettings(["--spool needs --upstream, a decoder to forward to"])
+        if self.processes and self.device != "cpu":
+            raise BadSettings([f"--processes needs --device cpu, got {self.device}"])
