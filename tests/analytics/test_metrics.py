@@ -38,6 +38,10 @@ async def test_status_tells_of_each_analyzer_what_it_did_and_missed(tmp_path):
     analyzers = {one.info.name: one for one in (Brightness(), Broken())}
     port_file = tmp_path / "port"
     results = tmp_path / "results.sqlite"
+
+    def grown(*name):
+        return after.get(name, 0) - before.get(name, 0)
+
     async with (
         decoding(decoder) as address,
         analyzing(
@@ -53,14 +57,13 @@ async def test_status_tells_of_each_analyzer_what_it_did_and_missed(tmp_path):
         for sequence in range(3):
             decoder.store(sequence)
         decoder.store_gap(3, 5)
-        while len((await stub.ListMissed(pb.ListMissedRequest())).missed) < 2:
-            pass
-        after = scraped()
+        after = before
+        # What is listed is counted shortly after.
+        while any(grown("ugicm_missed_frames_total", name, "gap") < 1 for name in analyzers):
+            await asyncio.sleep(0.01)
+            after = scraped()
+        assert len((await stub.ListMissed(pb.ListMissedRequest())).missed) == 2
         text = await status(server, f"127.0.0.1:{port_file.read_text().strip()}")
-
-    def grown(*name):
-        return after.get(name, 0) - before.get(name, 0)
-
     assert grown("ugicm_analyzed_pictures_total", "brightness", "ok") == 3
     assert grown("ugicm_analyzed_pictures_total", "broken", "failed") == 3
     assert grown("ugicm_findings_total", "brightness") == 3
