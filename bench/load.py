@@ -444,6 +444,8 @@ def _print(console: Console, record: Record, rates: Rates, title: str) -> None:
                 values = (f"{1000 * value:.0f}" for value in np.percentile(seconds, (50, 95, 99)))
                 table.add_row(f"  {stage}", "", "", *values, "", style="dim")
     console.print(table)
+    for (name, code), (moment, text) in record.first_errors.items():
+        console.print(f"{name}: first {code} after {moment:.0f} s: {text}", highlight=False)
 
 
 def _verdict(console: Console, checks: dict[str, bool]) -> int:

@@ -29,6 +29,7 @@ class Record:
         ended: when it ended, in seconds since the beginning.
         stages: the seconds of each of its stages.
         errors: how often a call ended with each status.
+        first_errors: when that happened first, in seconds since the beginning, and the text.
         duration: of the whole, in seconds.
     """
 
@@ -38,6 +39,7 @@ class Record:
         default_factory=lambda: defaultdict(list)
     )
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
+    first_errors: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
     duration: float = 0.0
 
     def percentile(self, name: str, percent: float) -> float:
@@ -55,7 +57,11 @@ class Record:
         try:
             stages = await call()
         except grpc.aio.AioRpcError as error:
-            self.errors[name, error.code().name] += 1
+            kind = name, error.code().name
+            self.errors[kind] += 1
+            self.first_errors.setdefault(
+                kind, (time.perf_counter() - began, error.details() or "no text")
+            )
             return
         now = time.perf_counter()
         self.seconds[name].append(now - intended)

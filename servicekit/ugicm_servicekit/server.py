@@ -266,6 +266,9 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_seconds)),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
+        # Else it refuses streams at random where many have ended and are not tidied up yet: calls
+        # fail as UNAVAILABLE, without a hint. Our own limits hold.
+        ("grpc.http.overload_protection", 0),
         ("grpc.max_connection_idle_ms", _milliseconds(settings.connection_idle_seconds)),
         ("grpc.max_connection_age_grace_ms", _milliseconds(settings.connection_grace_seconds)),
     ]

@@ -51,6 +51,9 @@ async def test_refusals_are_counted_by_status_and_have_no_latency():
     record = await open_loop({"no": refused}, {"no": 500.0}, 0.1)
     assert set(record.errors) == {("no", "RESOURCE_EXHAUSTED")}
     assert record.seconds["no"] == []
+    ((moment, text),) = record.first_errors.values()
+    assert 0 < moment < record.duration
+    assert text == "no text"
 
 
 async def test_the_same_seed_makes_the_same_schedule():

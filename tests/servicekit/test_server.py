@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.servicekit.harness import SERVICE, Encoder, encoding, listening, request
 from ugicm.v1.encoder_pb2_grpc import add_EncoderServiceServicer_to_server
 from ugicm_servicekit.channel import connect
-from ugicm_servicekit.errors import CannotListen, Unreachable
+from ugicm_servicekit.errors import CannotListen, Overloaded, Unreachable
 from ugicm_servicekit.server import Server
 from ugicm_servicekit.settings import Exposure, ServerSettings
 from ugicm_servicekit.status import STATUS
@@ -208,3 +208,13 @@ async def test_an_oversized_request_is_refused_with_both_sizes():
         assert "larger than max" in caught.value.details()
         assert str(2**16) in caught.value.details()
         assert (await running.stub.Encode(request(b"next"))).stream == b"next"
+
+
+async def test_where_many_calls_are_refused_each_is_told_so_by_us():
+    async def full(message):
+        raise Overloaded("full", retry_after_seconds=9.0)
+
+    async with encoding(full, ServerSettings(max_calls_per_connection=16)) as running:
+        calls = (running.stub.Encode(request(bytes(50_000))) for _ in range(3000))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert {answer.code() for answer in answers} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
