@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import cv2
 import grpc
@@ -21,6 +22,7 @@ from ugicm_analyzers.protocol import AnalyzerInfo, Findings, Task
 from ugicm_analyzers.threads import limit_threads
 from ugicm_servicekit.batching import BatchLimits
 from ugicm_servicekit.errors import Overloaded
+from ugicm_servicekit.metrics import REGISTRY
 
 LIMITS = BatchLimits(max_items=4, max_pixels=10**6, delay_seconds=0)
 NOWHERE = "127.0.0.1:1"
@@ -119,6 +121,32 @@ async def test_a_batch_tells_what_it_waited_and_took(lane_of):
     assert done.value == Findings(classifications=(bright(grey(51)),))
     assert done.queue_seconds >= 0
     assert done.run_seconds > 0
+
+
+async def test_each_batch_is_counted_once_though_it_fails_or_is_shared(lane_of):
+    class Spoiled(Recording):
+        info = replace(Brightness.info, name="spoiled")
+
+        def analyze(self, pictures, labels):
+            findings = super().analyze(pictures, labels)
+            if any(picture[0, 0, 0] == 102 for picture in pictures):
+                raise ValueError("not this one")
+            return findings
+
+    analyzer = Spoiled()
+    lane = lane_of(analyzer)
+    with analyzer.holding_up():
+        tasks = [asyncio.create_task(lane.look(grey(level), ())) for level in (0, 51, 102, 153)]
+        await analyzer.until_held_up()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    # The first alone, the others together, and each of them again, as one spoils their batch.
+    assert [len(batch) for batch in analyzer.batches] == [1, 3, 1, 1, 1]
+    for name in ("ugicm_analysis_batch_pictures", "ugicm_analyzer_seconds"):
+        assert REGISTRY.get_sample_value(f"{name}_count", {"analyzer": "spoiled"}) == 5
+    pictures = REGISTRY.get_sample_value(
+        "ugicm_analysis_batch_pictures_sum", {"analyzer": "spoiled"}
+    )
+    assert pictures == 7
 
 
 async def test_a_picture_that_spoils_a_batch_fails_alone(lane_of):

@@ -66,12 +66,7 @@ class Lane:
             max_queued=max_queued,
             name=f"analyzer {name}",
         )
-        self._batcher = Batcher[_Look, Findings](
-            self._compute,
-            limits=limits,
-            name="analyze",
-            begun=metrics.BATCH_PICTURES.labels(name).observe,
-        )
+        self._batcher = Batcher[_Look, Findings](self._compute, limits=limits, name="analyze")
         metrics.STUCK.labels(name).set_function(lambda: self.stuck_seconds is not None)
 
     @property
@@ -127,7 +122,6 @@ class Lane:
                 f"the analyzer {self.info.name} did not answer within {self._deadline_seconds:g} s"
             ) from error
         self._admission.note(done.run_seconds)
-        metrics.ANALYZER_SECONDS.labels(self.info.name).observe(done.run_seconds)
         return Done(done.value, entry.waited_seconds + done.queue_seconds, done.run_seconds)
 
     def _refuse_while_stuck(self) -> None:
@@ -147,14 +141,17 @@ class Lane:
         )
 
     def _compute(self, looks: Sequence[_Look]) -> list[Findings]:
-        self._busy_since = self._clock()
+        began = self._busy_since = self._clock()
+        for look in looks:
+            look.began = began
         try:
-            for look in looks:
-                look.began = self._busy_since
             pictures = [look.picture for look in looks]
             return self._analyzer.analyze(pictures, looks[0].labels)
         finally:
             self._busy_since = None
+            # Here, and not by picture, so that failed and late batches count, and each once.
+            metrics.BATCH_PICTURES.labels(self.info.name).observe(len(looks))
+            metrics.ANALYZER_SECONDS.labels(self.info.name).observe(self._clock() - began)
 
 
 def _outcome(error: Exception) -> str:
