@@ -25,6 +25,7 @@ from ugicm_servicekit.settings import Setting
 
 __all__ = [
     "EXPECTED_LAST",
+    "LOCKED_OUT",
     "NO_ROOM",
     "WRONG_LAST",
     "NatsSettings",
@@ -42,6 +43,8 @@ EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
 # JetStream's numbers of errors, as in the server's errors.json.
 WRONG_LAST = 10071
 NO_ROOM = frozenset({10023, 10028, 10047, 10077})
+# What is wrong where a connection is closed that would else be made anew.
+LOCKED_OUT = "NATS lets us in no longer, as with a token that was changed"
 _NO_CLUSTER = 10074
 _TOO_FEW_SERVERS = 10005
 
@@ -65,7 +68,7 @@ class NatsSettings:
     ] = None
     nats_tls_key: Annotated[Path | None, Setting("its private key, PEM")] = None
     nats_token_file: Annotated[
-        Path | None, Setting("file that holds the token to show to them")
+        Path | None, Setting("file that holds the token to show to them; read again to reconnect")
     ] = None
     nats_stream: Annotated[str, Setting("name of the stream that keeps the frames")] = (
         "ugicm-frames"
@@ -83,6 +86,8 @@ class NatsSettings:
 async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator[Client]:
     """Connect to the first server that answers, and to another whenever that one is lost.
 
+    A server that locks us out while we are connected closes the client for good (``LOCKED_OUT``).
+
     Args:
         settings: which servers, and what to show to them.
         name: what the connection is called in the servers' own lists.
@@ -92,7 +97,7 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
         Unreachable: no server lets us in.
     """
     context = _tls_of(settings)
-    token = _token_of(settings)
+    token = None if settings.nats_token_file is None else _Token(settings.nats_token_file)
     last_failure: list[Exception] = []
     let_in = asyncio.Event()
 
@@ -112,7 +117,7 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
 
     async def ended() -> None:
         if let_in.is_set():
-            _log.error("NATS lets us in no longer, as with a token that was changed: start again")
+            _log.error(LOCKED_OUT)
 
     async def back() -> None:
         _log.info("connected to NATS again")
@@ -124,7 +129,8 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
                 list(settings.nats),
                 name=name,
                 tls=context,
-                token=token,
+                # A function: asked at each connection.
+                token=None if token is None else token.newest,
                 error_cb=failed,
                 disconnected_cb=lost,
                 reconnected_cb=back,
@@ -266,13 +272,30 @@ def _load(context: ssl.SSLContext, settings: NatsSettings) -> None:
         context.load_cert_chain(settings.nats_tls_cert, settings.nats_tls_key)
 
 
-def _token_of(settings: NatsSettings) -> str | None:
-    if settings.nats_token_file is None:
-        return None
-    try:
-        return settings.nats_token_file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSettings([f"--nats-token-file: cannot be read: {error}"]) from error
+class _Token:
+    """A token that may be renewed within the life of a process.
+
+    Raises:
+        BadSettings: its file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._token = self._read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSettings([f"--nats-token-file: cannot be read: {error}"]) from error
+
+    def newest(self) -> str:
+        """Return what the file says now; what it said last where it cannot be read."""
+        try:
+            self._token = self._read()
+        except (OSError, UnicodeDecodeError) as error:
+            _log.warning("cannot read the token for NATS again: %s", error)
+        return self._token
+
+    def _read(self) -> str:
+        return self._path.read_text().strip()
 
 
 def _words(error: BaseException) -> str:

@@ -85,11 +85,11 @@ def run_service(
         services: full names of the services that ``body`` adds.
         table: the statuses of every error that a handler may raise.
         start_errors: what ``body`` may raise besides the codec's and servicekit's errors if the
-            service cannot start.
+            service cannot start, or cannot go on.
         arguments: the command's arguments; None means those of the process.
 
     Returns:
-        0 after draining, 1 if the service could not start, 2 if its settings are wrong.
+        0 after draining, 1 if the service could not start or go on, 2 if its settings are wrong.
     """
     return run_process(
         name,
@@ -121,7 +121,7 @@ def run_process(
         arguments: as for ``run_service``.
 
     Returns:
-        0 after draining, 1 if the service could not start, 2 if its settings are wrong.
+        As for ``run_service``.
     """
     refusals: tuple[type[Exception], ...] = (ServicekitError, CodecError, *start_errors)
     try:

@@ -84,6 +84,7 @@ class Server:
         self._scraping: Scraping | None = None
         self.stopping = asyncio.Event()
         self.serving = asyncio.Event()
+        self._failure: Exception | None = None
         self.reloader = Reloader()
         self.readiness = Readiness()
         self.readiness.report("start", _STARTING)
@@ -161,6 +162,9 @@ class Server:
         Draining reports NOT_SERVING, refuses new calls and lets the running ones finish within
         ``drain_seconds``; what runs longer is cancelled. Health checks and probes are answered
         until its end.
+
+        Raises:
+            Exception: the one that ``stop`` was given, after draining.
         """
         servicer = admin.AdminServicer(self.reloader)
         self.add(admin_pb2_grpc.add_AdminServiceServicer_to_server, servicer)
@@ -180,9 +184,19 @@ class Server:
         except TimeoutError:
             await self._server.stop(None)
         _log.info("stopped")
+        if self._failure is not None:
+            raise self._failure
 
-    def stop(self) -> None:
-        """Let ``serve`` drain and return."""
+    def stop(self, *, because: Exception | None = None) -> None:
+        """Let ``serve`` drain and return.
+
+        Args:
+            because: what the service cannot go on after; ``serve`` raises it in the end, so that
+                the process fails, and whoever looks after it starts it again.
+        """
+        if because is not None and not self.stopping.is_set():
+            _log.error("cannot go on: %s", because)
+            self._failure = because
         self.readiness.report("stop", _DRAINING)
         self.stopping.set()
 

@@ -71,6 +71,16 @@ class Servers:
         return tuple(f"nats://{address(number)}:{PORT}" for number in self._numbers)
 
     def start(self, number: int) -> None:
+        file = self._configure(number)
+        assert PROGRAM is not None
+        log = self._folder / f"n{number}.log"
+        # It ends with the tests, also where those are killed.
+        tied = ("setpriv", "--pdeathsig", "KILL", "--")
+        self._processes[number] = subprocess.Popen(
+            [*tied, PROGRAM, "--config", str(file), "--log", str(log)]
+        )
+
+    def _configure(self, number: int) -> Path:
         host = address(number)
         folder = self._folder / f"n{number}"
         config = self._extra + CONFIG.format(
@@ -81,24 +91,19 @@ class Servers:
             config += CLUSTER.format(host=host, port=CLUSTER_PORT, routes=routes)
         file = self._folder / f"n{number}.conf"
         file.write_text(config)
-        assert PROGRAM is not None
-        log = self._folder / f"n{number}.log"
-        # It ends with the tests, also where those are killed.
-        tied = ("setpriv", "--pdeathsig", "KILL", "--")
-        self._processes[number] = subprocess.Popen(
-            [*tied, PROGRAM, "--config", str(file), "--log", str(log)]
-        )
+        return file
 
     def kill(self, number: int) -> None:
         process = self._processes.pop(number)
         process.kill()
         process.wait()
 
-    def reconfigure(self, number: int, old: str, new: str) -> None:
-        """Change a server's configuration while it runs."""
-        file = self._folder / f"n{number}.conf"
-        file.write_text(file.read_text().replace(old, new))
-        self._processes[number].send_signal(signal.SIGHUP)
+    def reconfigure(self, number: int, extra: str) -> None:
+        """Change the extra part of a server's configuration; while it runs, let it read it."""
+        self._extra = extra
+        self._configure(number)
+        if number in self._processes:
+            self._processes[number].send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         for number in list(self._processes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 
 import grpc
@@ -12,14 +13,15 @@ import pytest
 from tests.analytics.analyzers import Brightness
 from tests.analytics.harness import FixedDecoder, Refusal, analyzing, decoding
 from tests.decoder.store_frames import frame, until
-from tests.jetstream.servers import needs_nats
+from tests.jetstream.servers import nats_servers, needs_nats
 from ugicm.v1 import analytics_pb2 as pb
 from ugicm_analytics import group, main, metrics
 from ugicm_analytics.main import serve
 from ugicm_analytics.results import SqliteResultStore
 from ugicm_analytics.settings import AnalyticsSettings, WatchMode
 from ugicm_decoder.store import Gap, GapReason
-from ugicm_servicekit.errors import BadSettings
+from ugicm_servicekit.errors import BadSettings, Unreachable
+from ugicm_servicekit.jetstream import LOCKED_OUT, NatsSettings
 
 pytestmark = needs_nats
 
@@ -233,3 +235,23 @@ async def test_groups_that_cannot_be_are_refused(wrong, said):
     fields = {"nats": ("nats://h:1",), "watch": ("*",), "watch_group": "pipeline", **wrong}
     with pytest.raises(BadSettings, match=said):
         await serve(AnalyticsSettings(**fields), None, {"brightness": Brightness()})
+
+
+async def test_a_replica_that_the_servers_lock_out_cannot_go_on(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("open-sesame")
+    extra = "authorization {{ token: {} }}\n"
+    with nats_servers(tmp_path, 31, extra=extra.format("open-sesame")) as servers:
+        settings = NatsSettings(nats=servers.addresses)
+
+        async def serve_until_it_stops():
+            async with (
+                decoding(FixedDecoder({})) as where,
+                member(where, tmp_path, "one", settings, nats_token_file=token) as (_, server),
+            ):
+                servers.reconfigure(31, extra.format("other"))
+                async with asyncio.timeout(60):
+                    await server.stopping.wait()
+
+        with pytest.raises(Unreachable, match=LOCKED_OUT):
+            await serve_until_it_stops()

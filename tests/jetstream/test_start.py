@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,15 +12,16 @@ import pytest
 from nats import connect
 
 from tests.decoder.harness import ROOT
-from tests.decoder.store_frames import frame, until
+from tests.decoder.store_frames import frame
 from tests.deploy.replicas import address
 from tests.jetstream.servers import Servers, nats_servers, needs_nats
 from tests.security.credentials import Authority
 from ugicm_decoder.settings import DecoderSettings
 from ugicm_decoder.store import JetStreamFrameStore, PutOutcome
 from ugicm_servicekit.errors import BadSettings, Unreachable
-from ugicm_servicekit.jetstream import NatsSettings, connect_to_nats
+from ugicm_servicekit.jetstream import LOCKED_OUT, NatsSettings
 
+AUTHORIZATION = "authorization {{ token: {} }}\n"
 TLS = 'tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{ca}", verify: true }}\n'
 
 
@@ -120,8 +122,7 @@ async def test_a_stream_of_somebody_else_is_left_alone(
 async def test_a_token_from_a_file_lets_a_decoder_in(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("open-sesame\n")
-    extra = "authorization { token: open-sesame }\n"
-    with nats_servers(tmp_path, 26, extra=extra) as servers:
+    with nats_servers(tmp_path, 26, extra=AUTHORIZATION.format("open-sesame")) as servers:
         settings = NatsSettings(nats=servers.addresses, nats_token_file=token)
         await (await JetStreamFrameStore.open(settings)).close()
         token.write_text("wrong")
@@ -130,18 +131,41 @@ async def test_a_token_from_a_file_lets_a_decoder_in(tmp_path: Path) -> None:
 
 
 @needs_nats
-async def test_a_connection_that_the_servers_end_for_good_is_told_of(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_servers_that_come_back_with_another_token_are_shown_the_newest(
+    tmp_path: Path,
 ) -> None:
     token = tmp_path / "token"
     token.write_text("open-sesame")
-    extra = "authorization { token: open-sesame }\n"
-    with nats_servers(tmp_path, 28, extra=extra) as servers:
+    with nats_servers(tmp_path, 28, extra=AUTHORIZATION.format("open-sesame")) as servers:
         settings = NatsSettings(nats=servers.addresses, nats_token_file=token)
-        async with connect_to_nats(settings, name="test"):
-            servers.reconfigure(28, "open-sesame", "other")
+        store = await JetStreamFrameStore.open(settings)
+        servers.kill(28)
+        token.write_text("other")
+        servers.reconfigure(28, AUTHORIZATION.format("other"))
+        servers.start(28)
+        assert await store.put(frame()) is PutOutcome.STORED
+        await store.close()
 
-            async def is_told() -> bool:
-                return "NATS lets us in no longer" in caplog.text
 
-            await until(is_told)
+@needs_nats
+async def test_a_decoder_that_the_servers_lock_out_ends_with_1_and_one_line(
+    tmp_path: Path,
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("open-sesame")
+    with nats_servers(tmp_path, 30, extra=AUTHORIZATION.format("open-sesame")) as servers:
+        decoder = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.decoder.fake_service", "--port=0"),
+            *(f"--nats={servers.addresses[0]}", f"--nats-token-file={token}"),
+            cwd=ROOT,
+            stderr=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        assert decoder.stderr is not None
+        async with asyncio.timeout(60):
+            while b"ready" not in await decoder.stderr.readline():
+                pass
+            servers.reconfigure(30, AUTHORIZATION.format("other"))
+            _, said = await decoder.communicate()
+    assert decoder.returncode == 1
+    assert said.decode().splitlines()[-1] == f"decoder: {LOCKED_OUT}"

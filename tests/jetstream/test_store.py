@@ -19,6 +19,7 @@ from ugicm_decoder.errors import (
     FrameTooLarge,
     StoreFailed,
     StoreFull,
+    StoreLost,
 )
 from ugicm_decoder.store import FrameQuery, Gap, GapReason, JetStreamFrameStore, PutOutcome
 from ugicm_decoder.store.jetstream import store as module
@@ -204,7 +205,7 @@ async def test_who_waits_for_more_is_told_that_the_index_cannot_be_kept(nats_set
         watched = watch(store, 0, **wanted, stopping=asyncio.Event())
         waiting = asyncio.create_task(anext(watched))
         await store.put(frame())
-        with pytest.raises(StoreFailed, match="as its log tells"):
+        with pytest.raises(StoreLost, match="as its log tells"):
             await waiting
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from shutil import disk_usage
 from typing import Any
 
@@ -14,7 +15,7 @@ from ugicm.v1 import analytics_pb2, analytics_pb2_grpc
 from ugicm_analytics import metrics
 from ugicm_analytics.decoder import Decoder
 from ugicm_analytics.errors import ResultsFull
-from ugicm_analytics.group import GroupWatch, joined
+from ugicm_analytics.group import Group, GroupWatch, joined
 from ugicm_analytics.lanes import Lane
 from ugicm_analytics.pictures import Pictures
 from ugicm_analytics.results import ResultStore, SqliteResultStore
@@ -29,7 +30,8 @@ from ugicm_analyzers.threads import limit_threads
 from ugicm_servicekit.access import access_of
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.checks import checked, reached
-from ugicm_servicekit.errors import BadSettings
+from ugicm_servicekit.errors import BadSettings, Unreachable
+from ugicm_servicekit.jetstream import LOCKED_OUT
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.readiness import Problem, Severity
 from ugicm_servicekit.server import Server
@@ -65,6 +67,7 @@ async def serve(
     Raises:
         BadSettings: what is to be watched cannot be.
         DatabaseUnusable: the results store cannot be opened.
+        Unreachable: no NATS server lets the service in, or none does any longer.
     """
     wanted = wanted_from_settings(settings, analyzers)
     async with AsyncExitStack() as closing:
@@ -102,6 +105,8 @@ async def serve(
         await closing.enter_async_context(_checks(settings, server, channel, lanes, store))
         if settings.watch_group is not None and store is not None:
             group = await closing.enter_async_context(joined(settings, server.readiness, store))
+            look = partial(_problem_of, group, server)
+            await closing.enter_async_context(checked(server.readiness, "group", look))
             for one in wanted:
                 watch = GroupWatch(one, group, pictures, stopping=server.stopping)
                 await closing.enter_async_context(_running(watch.run()))
@@ -173,6 +178,14 @@ async def _checks(
         checked(ready, "results", room),
     ):
         yield
+
+
+async def _problem_of(group: Group, server: Server) -> Problem | None:
+    """Tell whether the servers by which a group's members share frames have locked this one out."""
+    if not group.client.is_closed:
+        return None
+    server.stop(because=Unreachable(LOCKED_OUT))
+    return Problem(Severity.DEGRADES, LOCKED_OUT)
 
 
 @asynccontextmanager

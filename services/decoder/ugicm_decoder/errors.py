@@ -4,6 +4,7 @@ DecoderError
   x StoreUnusable         the file is no frame store, or a newer decoder wrote it
   + StoreError            the frame store cannot answer
       x StoreFailed       the database cannot be read, or is closed; its servers do not answer
+      x StoreLost         it will not answer again before it is opened anew
       x StoreFull         there is no room for anything new, or the disk refuses to write
       x StoreDamaged      the store's file no longer reads as it was written
       x FrameDamaged      a frame's bytes no longer match their checksum
@@ -26,6 +27,7 @@ __all__ = [
     "StoreError",
     "StoreFailed",
     "StoreFull",
+    "StoreLost",
     "StoreUnusable",
 ]
 
@@ -50,6 +52,18 @@ class StoreFailed(StoreError):
     """
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StoreLost(StoreError):
+    """The frame store will not answer again before it is opened anew.
+
+    Attributes:
+        retry_after_seconds: when to try again: by then another decoder may answer, or this one.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 

@@ -10,7 +10,7 @@ from shutil import disk_usage
 
 from ugicm.v1 import decoder_pb2, decoder_pb2_grpc
 from ugicm_decoder import metrics
-from ugicm_decoder.errors import DecoderError, StoreError, StoreFull
+from ugicm_decoder.errors import DecoderError, StoreError, StoreFull, StoreLost
 from ugicm_decoder.renderer import Renderer
 from ugicm_decoder.servicer import DecoderServicer
 from ugicm_decoder.settings import DecoderSettings
@@ -46,6 +46,7 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
 
     Raises:
         BadSettings, StoreUnusable, Unreachable: the store cannot be opened.
+        StoreLost: it has to be opened anew.
     """
     store = await _open_store(settings)
     renderer = Renderer(
@@ -69,7 +70,7 @@ async def serve(settings: DecoderSettings, server: Server, models: Models) -> No
             stopping=server.stopping,
         )
         server.add(decoder_pb2_grpc.add_DecoderServiceServicer_to_server, servicer)
-        async with checked(server.readiness, "store", partial(_problem_of, store)):
+        async with checked(server.readiness, "store", partial(_problem_of, store, server)):
             await server.serve()
     finally:
         await asyncio.to_thread(renderer.close)
@@ -92,12 +93,15 @@ async def _open_store(settings: DecoderSettings) -> FrameStore:
     return store
 
 
-async def _problem_of(store: FrameStore) -> Problem | None:
+async def _problem_of(store: FrameStore, server: Server) -> Problem | None:
     """Tell what is wrong with the store: while it is full, what it has can be read."""
     try:
         await store.check_room()
     except StoreFull:
         return Problem(Severity.DEGRADES, "the frame store has no room for new frames")
+    except StoreLost as error:
+        server.stop(because=error)
+        return Problem(Severity.BLOCKS, str(error))
     except StoreError as error:
         return Problem(Severity.BLOCKS, str(error))
     return None

@@ -12,6 +12,7 @@ __all__ = ["DECODER_STATUS"]
 DECODER_STATUS: StatusTable = {
     **STATUS,
     errors.StoreFailed: grpc.StatusCode.UNAVAILABLE,
+    errors.StoreLost: grpc.StatusCode.UNAVAILABLE,
     errors.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreDamaged: grpc.StatusCode.DATA_LOSS,
     errors.FrameDamaged: grpc.StatusCode.DATA_LOSS,

@@ -124,9 +124,10 @@ class PutOutcome(Enum):
 class FrameStore(Protocol):
     """Keeps frames and gaps, durably and in the order of storing.
 
-    Every method may raise ``StoreFailed`` or ``StoreDamaged``. Positions count from 1, only grow,
-    and are never used twice, also across restarts. Where retention has removed frames, a gap stands
-    at the position of the last of them; it may also name frames that a reader got before.
+    Every method may raise ``StoreFailed``, ``StoreLost`` or ``StoreDamaged``. Positions count from
+    1, only grow, and are never used twice, also across restarts. Where retention has removed
+    frames, a gap stands at the position of the last of them; it may also name frames that a reader
+    got before.
     """
 
     @property

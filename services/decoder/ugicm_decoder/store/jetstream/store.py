@@ -25,6 +25,7 @@ from ugicm_decoder.errors import (
     StoreError,
     StoreFailed,
     StoreFull,
+    StoreLost,
 )
 from ugicm_decoder.metrics import DAMAGED_FRAMES, STORE_BYTES
 from ugicm_decoder.store import queries
@@ -48,6 +49,7 @@ from ugicm_decoder.store.rows import key_columns
 from ugicm_servicekit.following import Part, follow, stored_ns_of
 from ugicm_servicekit.jetstream import (
     EXPECTED_LAST,
+    LOCKED_OUT,
     NO_ROOM,
     WRONG_LAST,
     NatsSettings,
@@ -219,8 +221,9 @@ class JetStreamFrameStore:
 
     async def check_room(self) -> None:
         """Return if a small frame could be stored, as far as was seen within the last seconds."""
-        if self._broken or self._problem:
-            raise self._failed(self._broken or self._problem)
+        self._check_not_lost()
+        if self._problem:
+            raise self._failed(self._problem)
         if time.monotonic() < self._full_until:
             raise self._full()
 
@@ -270,8 +273,7 @@ class JetStreamFrameStore:
     async def wait_beyond(self, position: int) -> None:
         """Return once something is stored behind ``position``."""
         while self._position <= position:
-            if self._broken:
-                raise self._failed(self._broken)
+            self._check_not_lost()
             await self._grown.wait()
 
     async def catch_up(self) -> None:
@@ -474,6 +476,12 @@ class JetStreamFrameStore:
     async def _merge_mark(self, camera: str, epoch: int, soon: Sequence[Doomed]) -> None:
         mark = await self._index.read(lambda db: index.select_mark(db, camera, epoch, soon))
         await self._marks.merge(mark)
+
+    def _check_not_lost(self) -> None:
+        if self._client.is_closed:
+            raise StoreLost(LOCKED_OUT, retry_after_seconds=_RETRY_SECONDS)
+        if self._broken:
+            raise StoreLost(self._broken, retry_after_seconds=_RETRY_SECONDS)
 
     def _announce(self, position: int) -> None:
         if position > self._position:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
-from ugicm_decoder.errors import StoreFailed, StoreFull
+from ugicm_decoder.errors import StoreFailed, StoreFull, StoreLost
 
 __all__ = ["Turns"]
 
@@ -49,6 +49,6 @@ class Turns:
                 )
             try:
                 yield
-            except (StoreFailed, StoreFull):
+            except (StoreFailed, StoreFull, StoreLost):
                 self._refused[epoch_of_camera] = time.monotonic() + self._retry_seconds
                 raise
