@@ -179,11 +179,46 @@ def test_a_camera_is_followed_until_its_reader_steps_back(at, system):
     await_sequence(page, 1)
 
 
+def test_what_was_stored_before_its_follower_was_heard_is_shown_too(at, system):
+    system.call(system.ingest("alley", scene(0), 0, seconds=0))
+    page = at()
+    held = []
+    page.route("**/api/events", lambda route: held.append(route))
+    page.goto(f"{system.url}/#/camera/alley")
+    page.reload()
+    await_sequence(page, 0)
+    assert held
+    system.call(system.ingest("alley", scene(1), 1, seconds=1))
+    for one in held:
+        one.continue_()
+    await_sequence(page, 1)
+
+
+def test_an_analysis_that_nobody_could_make_is_asked_for_again(at, system, expect):
+    page = at()
+    refusals = [{"code": "unavailable", "message": "the decoder behind it cannot be reached"}]
+
+    def refuse_once(route):
+        if refusals:
+            route.fulfill(status=503, json={"error": refusals.pop()})
+        else:
+            route.continue_()
+
+    page.route("**/analysis?*", refuse_once)
+    page.goto(f"{system.url}/#/camera/gate/1/2")
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    expect(page.get_by_role("region", name="Findings, view")).to_contain_text("bright 0.94")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_search_lands_on_the_frame_that_was_found(at, system, expect):
     page = at()
+    search = page.get_by_role("link", name="Search")
+    expect(search).to_be_visible()  # and so there is a session
     for number in (1, 2):  # what is found in stored frames is kept
-        page.request.get(f"{system.url}/api/frames/gate/1/{number}/analysis?view=1")
-    page.get_by_role("link", name="Search").click()
+        found = page.request.get(f"{system.url}/api/frames/gate/1/{number}/analysis?view=1")
+        assert found.status == 200
+    search.click()
     page.get_by_label("Label").fill("bright")
     page.get_by_label("Camera").fill("gate")
     page.get_by_label("View").select_option("Machine")

@@ -182,10 +182,12 @@ class _Page:
         return self._waiting.pop(oldest)
 
     async def put(self, name: object, data: bytes) -> None:
-        """Let ``data`` wait, in the place of what waits by the same name."""
+        """Let ``data`` wait, in the place of what waits by the same name; not beyond the end."""
         while name not in self._waiting and len(self._waiting) >= _MAX_WAITING:
             self._room.clear()
             await self._room.wait()
+        if self._is_over:
+            return
         self._waiting[name] = data
         self._news.set()
 

@@ -5,6 +5,7 @@ import { element } from "../core/dom.js";
 import { bitsPerPixel, bytes, moment } from "../core/format.js";
 import { StoredFrames } from "../core/frames.js";
 import { Latest } from "../core/latest.js";
+import { isNewer } from "../core/live.js";
 import { clearNotice, notifyError } from "../core/notices.js";
 import { Comparison } from "../parts/comparison.js";
 import { Timeline } from "../parts/timeline.js";
@@ -72,6 +73,13 @@ export async function cameraPage(root, { route, live, session, analyzers, signal
     return comparison.show({ path: framePath(key), name: `${camera}, frame ${key.sequence}` });
   };
   const showOr = (frame) => frame && show(frame);
+  // What was asked for earlier may come later than what was told meanwhile.
+  const showNewer = (frame) => frame && (!state.frame || isNewer(frame.key, state.frame.key)) && show(frame);
+  const catchUp = () =>
+    attempt(async () => {
+      const [newest] = await stored.newest(1);
+      if (state.live) showNewer(newest);
+    });
 
   const mark = new Latest(async () => {
     try {
@@ -102,7 +110,7 @@ export async function cameraPage(root, { route, live, session, analyzers, signal
     state.playing = false;
     state.live = true;
     tell();
-    return attempt(async () => showOr((await stored.newest(1))[0]));
+    return catchUp();
   }
   async function step(direction) {
     stop();
@@ -132,10 +140,12 @@ export async function cameraPage(root, { route, live, session, analyzers, signal
       if (detail.camera.name !== camera) return;
       timeline.setRange(detail.camera.oldest_time, detail.camera.newest_time);
       mark.wish();
-      if (state.live && detail.frame) show(detail.frame);
+      if (state.live) showNewer(detail.frame);
     },
     { signal },
   );
+  // What was stored before it was listened for is in the list of cameras only.
+  live.addEventListener("cameras", () => state.live && live.cameras.has(camera) && catchUp(), { signal });
   live.addEventListener(
     "service",
     ({ detail }) => {
@@ -170,8 +180,8 @@ export async function cameraPage(root, { route, live, session, analyzers, signal
       if (epoch) show(await readJson(framePath({ camera, epoch, sequence: sequence ?? "0" }), {}, signal));
       else {
         const [newest] = await stored.newest(1);
-        if (newest) show(newest);
-        else facts.textContent = "This camera has no stored frames.";
+        if (newest) showNewer(newest);
+        else if (!state.frame) facts.textContent = "This camera has no stored frames.";
       }
     });
     if (state.frame) mark.wish();

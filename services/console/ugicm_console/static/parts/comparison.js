@@ -10,6 +10,7 @@ import { Stage } from "./stage.js";
 import { ViewSlider } from "./view_slider.js";
 
 const SETTLE_MS = 300; // a view that stays this long is worth an analysis, and its exact pixels
+const RETRY_MS = 2000; // a service that is back may not have reached the one behind it
 const EXACT = { format: "png" };
 const QUICK = { format: "jpeg", quality: 92 }; // written, sent and read in a third of the time
 const NAMES = ["View", "Second view"];
@@ -26,6 +27,7 @@ export class Comparison {
   #pictures;
   #analyses;
   #settling = [0, 0];
+  #retrying = [0, 0];
   #chosen; // what each pane shows: "view", or the name of a still
   #shown = { ...SHOWN };
   #found = [null, null];
@@ -65,7 +67,7 @@ export class Comparison {
     );
     this.second = choosers[1];
     if (!canAnalyze) this.#analyzers = null;
-    signal.addEventListener("abort", () => this.#settling.forEach(clearTimeout));
+    signal.addEventListener("abort", () => [...this.#settling, ...this.#retrying].forEach(clearTimeout));
     this.setMode(this.#mode);
   }
 
@@ -168,6 +170,7 @@ export class Comparison {
 
   #settle(index, file = this.#file) {
     clearTimeout(this.#settling[index]);
+    clearTimeout(this.#retrying[index]);
     const wish = { subject: this.#subject, view: this.#chosen[index] === "view" ? this.sliders[index].view : "original" };
     this.#settling[index] = setTimeout(() => {
       if (file !== this.#file && this.#chosen[index] === "view") this.#order(index, this.#file);
@@ -175,18 +178,26 @@ export class Comparison {
     }, SETTLE_MS);
   }
 
-  async #analyze(index, { subject, view }, signal) {
+  async #analyze(index, wish, signal) {
+    const { subject, view } = wish;
     const label = this.#labels.split(",").map((each) => each.trim()).filter(Boolean);
     const analyzer = this.#analyzers.filter(({ needs_labels: needed }) => !needed || label.length).map(({ name }) => name);
     if (!analyzer.length) return;
+    const isWanted = () => {
+      const current = this.#chosen[index] === "view" ? this.sliders[index].view : this.#chosen[index];
+      return !signal.aborted && subject === this.#subject && view === current;
+    };
     try {
       const analysis = await readJson(`${subject.path}/analysis`, { view, analyzer, label }, signal);
-      const current = this.#chosen[index] === "view" ? this.sliders[index].view : this.#chosen[index];
-      if (signal.aborted || subject !== this.#subject || view !== current) return;
+      if (!isWanted()) return;
       this.#setFindings(index, new Findings(analysis, this.#shown));
       clearNotice("analysis");
     } catch (error) {
       notifyError("analysis", error);
+      if (error.status === 503 && isWanted()) {
+        clearTimeout(this.#retrying[index]);
+        this.#retrying[index] = setTimeout(() => this.#analyses[index].wish(wish), RETRY_MS);
+      }
     }
   }
 
