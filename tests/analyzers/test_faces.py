@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from tests.analytics.photos import photo
 from ugicm_analyzers.errors import AnalyzerUnavailable
@@ -99,13 +100,14 @@ def test_an_opencv_without_cascades_is_told_what_to_install(monkeypatch, tmp_pat
 
 
 def test_the_number_of_threads_changes_no_face(faces):
-    before = cv2.getNumThreads()
+    before = cv2.getNumThreads(), torch.get_num_threads()
     try:
         found = []
         for most in (1, 3):
             limit_threads(most)
             found.append(faces.analyze([photo("astronaut.png")], ()))
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
     assert found[0] == found[1]
     assert found[0][0].detections

@@ -8,7 +8,6 @@ foretold.
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.analytics.harness import analyzing
 from tests.decoder.harness import decoding
 from tests.encoder.harness import encoding
 from tests.fake_codec import FakeCodec
+from tests.ports import free_port
 from ugicm.v1 import types_pb2 as types
 from ugicm_analyzers.protocol import AnalyzerInfo, Box, Detection, Findings, Mask, Task
 from ugicm_console.main import serve
@@ -229,9 +229,3 @@ def console_in_thread(folder, **options):
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -97,7 +97,7 @@ def test_a_foreign_token_is_refused_and_written_down_without_it(secured, caplog)
     elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
     with (
         caplog.at_level(logging.INFO),
-        httpx.Client(base_url=secured[0].url, transport=elsewhere) as client,
+        httpx.Client(base_url=secured[0].url, transport=elsewhere, timeout=30) as client,
     ):
         error = error_of(sign_in(client, foreign), 401)
     assert error["code"] == "unauthenticated"
@@ -132,7 +132,7 @@ def test_signing_out_ends_the_session_for_whoever_kept_its_cookie(secured, brows
     kept = dict(browser.cookies)
     assert browser.delete("/api/session").status_code == 204
     assert dict(browser.cookies) == {}
-    with httpx.Client(base_url=browser.base_url, cookies=kept) as other:
+    with httpx.Client(base_url=browser.base_url, cookies=kept, timeout=30) as other:
         assert error_of(other.get(LISTED), 401)["code"] == "session_expired"
 
 
@@ -144,7 +144,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(secured, browser)
 
 @pytest.mark.parametrize("presented", [None, "", "é", "wrong"], ids=repr)
 def test_a_change_needs_the_sessions_own_csrf_token(opened, presented):
-    with httpx.Client(base_url=opened.url) as client:
+    with httpx.Client(base_url=opened.url, timeout=30) as client:
         client.get("/api/session")
         headers = {} if presented is None else {b"X-CSRF-Token": presented.encode()}
         error = error_of(client.delete("/api/session", headers=headers), 403)
@@ -169,14 +169,14 @@ def test_a_page_of_another_site_changes_nothing(secured, browser, headers):
 
 
 def test_a_name_of_another_site_that_points_here_reaches_nothing(opened):
-    with httpx.Client(base_url=opened.url) as client:
+    with httpx.Client(base_url=opened.url, timeout=30) as client:
         client.get("/api/session")
         error = error_of(client.get(LISTED, headers={"Host": "evil.example"}), 403)
         assert "is not known as 'evil.example'" in error["message"]
 
 
 def test_without_tokens_everybody_has_a_session_and_nobody_signs_in(opened):
-    with httpx.Client(base_url=opened.url) as client:
+    with httpx.Client(base_url=opened.url, timeout=30) as client:
         assert error_of(client.get(LISTED), 401)["code"] == "session_expired"
         told = client.get("/api/session").json()
         assert (told["signed_in"], told["sign_in"], told["role"]) == (True, "none", None)
@@ -188,7 +188,7 @@ def test_without_tokens_everybody_has_a_session_and_nobody_signs_in(opened):
 
 @pytest.mark.parametrize("path", ["/", "/static/index.html", "/api/session", LISTED, "/none"])
 def test_every_answer_tells_the_browser_to_trust_this_console_only(opened, path):
-    answer = httpx.get(opened.url + path)
+    answer = httpx.get(opened.url + path, timeout=30)
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy

@@ -29,7 +29,7 @@ async def test_with_tls_the_cookie_is_this_hosts_and_travels_encrypted_only(tmp_
     tls = {"tls_cert": files.cert, "tls_key": files.key}
     async with (
         Running(tmp_path, **tls) as running,
-        httpx.AsyncClient(base_url=running.url, verify=trusting(authority)) as browser,
+        httpx.AsyncClient(base_url=running.url, verify=trusting(authority), timeout=30) as browser,
     ):
         answer = await browser.get("/api/session")
         header = answer.headers["set-cookie"]
@@ -46,7 +46,7 @@ async def test_new_certificates_are_in_use_after_a_reload(tmp_path):
     async with Running(tmp_path, **tls) as running:
         successor.replace(files)
         await running.server.reloader.reload()
-        async with httpx.AsyncClient(verify=trusting(successor)) as browser:
+        async with httpx.AsyncClient(verify=trusting(successor), timeout=30) as browser:
             assert (await browser.get(running.url)).status_code == 200
 
 
@@ -108,7 +108,7 @@ async def test_a_console_that_still_starts_says_so():
     server = WebServer(ConsoleSettings(port=0))
     port = await server.listen()
     try:
-        async with httpx.AsyncClient() as browser:
+        async with httpx.AsyncClient(timeout=30) as browser:
             answer = await browser.get(f"http://127.0.0.1:{port}/api/cameras")
         assert answer.status_code == 503
         assert answer.json()["error"]["message"] == "the service is still starting"
@@ -149,7 +149,7 @@ async def test_the_process_answers_probes_and_ends_when_told(tmp_path):
     nowhere = ("--decoder", "127.0.0.1:9", "--encoder", "", "--analytics", "")
     async with started("-m", "ugicm_console", *arguments, *nowhere) as (process, address):
         assert port_file.read_text() == address.rpartition(":")[2] + "\n"
-        async with httpx.AsyncClient() as browser:
+        async with httpx.AsyncClient(timeout=30) as browser:
             assert (await browser.get(f"http://{address}/")).status_code == 200
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
@@ -160,7 +160,7 @@ async def test_metrics_tell_requests_by_route_and_no_camera(tmp_path):
     async with Running(tmp_path, metrics_port=0) as running, running.browser() as browser:
         await running.ingest("gate-7", scene())
         await browser.get("/api/frames/gate-7/1/0")
-        async with httpx.AsyncClient() as scraper:
+        async with httpx.AsyncClient(timeout=30) as scraper:
             at = f"http://127.0.0.1:{running.server.metrics_port}"
             metrics = (await scraper.get(f"{at}/metrics")).text
             ready = await scraper.get(f"{at}/readyz")

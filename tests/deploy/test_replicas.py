@@ -52,17 +52,42 @@ class Clients:
     def __init__(self, channels):
         self._stubs = [DecoderServiceStub(channel) for channel in channels]
         self._stream = FakeCodec().encode(picture())
+        # One may call while its event is set, and is at rest while its lock can be had.
+        self._may_call = [asyncio.Event() for _ in channels]
+        self._busy = [asyncio.Lock() for _ in channels]
         self.num_answered = 0
         self.failures = []
 
-    async def keep_calling(self, stub):
+    @property
+    def everyone(self):
+        return range(len(self._stubs))
+
+    async def keep_calling(self, client):
         while True:
-            try:
-                async for _ in stub.Decode(order(stream=self._stream), timeout=30):
-                    pass
-                self.num_answered += 1
-            except grpc.aio.AioRpcError as error:
-                self.failures.append((error.code().name, error.details()))
+            await self._may_call[client].wait()
+            async with self._busy[client]:
+                await self._call(self._stubs[client])
+
+    async def _call(self, stub):
+        try:
+            async for _ in stub.Decode(order(stream=self._stream), timeout=30):
+                pass
+            self.num_answered += 1
+        except grpc.aio.AioRpcError as error:
+            self.failures.append((error.code().name, error.details()))
+
+    async def rest(self):
+        """Return once nobody calls any more."""
+        for client in self.everyone:
+            self._may_call[client].clear()
+        for busy in self._busy:
+            async with busy:
+                pass
+
+    def go_on(self, clients):
+        """Let some of those at rest call again."""
+        for client in clients:
+            self._may_call[client].set()
 
     async def answers(self, number):
         """Return once so many more calls have been answered."""
@@ -73,7 +98,8 @@ class Clients:
 
     @asynccontextmanager
     async def calling(self):
-        tasks = [asyncio.create_task(self.keep_calling(stub)) for stub in self._stubs]
+        tasks = [asyncio.create_task(self.keep_calling(client)) for client in self.everyone]
+        self.go_on(self.everyone)
         try:
             yield
         finally:
@@ -82,11 +108,22 @@ class Clients:
             await asyncio.wait(tasks)
 
 
+async def answered_meanwhile(clients, numbers, num_calls, who):
+    """Let some clients alone make so many calls or a few more; return each replica's answers."""
+    # Replicas are asked one after the other: nothing may change meanwhile.
+    await clients.rest()
+    before = [await answered_by(number) for number in numbers]
+    clients.go_on(who)
+    await clients.answers(num_calls)
+    await clients.rest()
+    grown = [await answered_by(n) - old for n, old in zip(numbers, before, strict=True)]
+    clients.go_on(clients.everyone)
+    return grown
+
+
 async def spread(clients, numbers, num_calls):
     """Return each replica's share of so many calls, as a multiple of the mean."""
-    before = [await answered_by(number) for number in numbers]
-    await clients.answers(num_calls)
-    grown = [await answered_by(n) - old for n, old in zip(numbers, before, strict=True)]
+    grown = await answered_meanwhile(clients, numbers, num_calls, clients.everyone)
     return [round(one * len(numbers) / sum(grown), 3) for one in grown]
 
 
@@ -108,8 +145,9 @@ async def test_replicas_share_evenly_one_drains_unnoticed_and_a_new_one_is_taken
         await closing.enter_async_context(clients.calling())
 
         # Calls begin where a client is connected first.
-        while not all([await answered_by(number) for number in (1, 2, 3)]):
-            await clients.answers(NUM_CLIENTS)
+        for client in clients.everyone:
+            while not all(await answered_meanwhile(clients, (1, 2, 3), 10, [client])):
+                assert not clients.failures
         shares = await spread(clients, (1, 2, 3), 240)
         print(f"spread over three replicas, of the mean: {shares}")
         assert is_even(shares)

@@ -8,6 +8,8 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.ports import free_port
+
 # Closes with a reset instead of an orderly end.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -29,8 +31,7 @@ class Link:
     @asynccontextmanager
     async def open(cls, host: str = "127.0.0.1") -> AsyncIterator[Link]:
         """Listen on a free port, the same for as long as the link lives."""
-        with socket.create_server((host, 0)) as probe:
-            link = cls(probe.getsockname()[1], host)
+        link = cls(free_port(host), host)
         await link._listen()
         try:
             yield link

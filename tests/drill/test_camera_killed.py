@@ -58,7 +58,7 @@ async def services(tmp_path):
 
 async def send(folder, address, state):
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ugicm_client", "camera", str(folder), "--fps", "30"),
+        *(sys.executable, "-m", "ugicm_client", "camera", str(folder), "--fps", "10"),
         *("--server", address, "--wait", "60", "--state", str(state)),
         stdout=asyncio.subprocess.DEVNULL,
     )

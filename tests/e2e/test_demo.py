@@ -149,17 +149,21 @@ def test_the_console_shows_what_the_demo_stored_until_ctrl_c(photos, tmp_path, m
         browser.get("/api/session")
         (camera,) = browser.get("/api/cameras").json()["cameras"]
         assert (camera["name"], camera["num_frames"]) == ("demo", 2)
-        services = browser.get("/api/status").json()["services"]
-    stores = {
-        one["name"]
-        for one in services
-        if any(figure["group"] == "stores" for figure in one["figures"])
-    }
-    assert stores == {"decoder", "analytics"}
+        # A service that takes long to tell its figures is shown without.
+        wait_until(lambda: stores_of(browser) == {"decoder", "analytics"})
     demo.send_signal(signal.SIGINT)
     err = demo.communicate(timeout=60)[1]
     assert (demo.returncode, err) == (0, "")
     assert marked_processes(mark) == []
+
+
+def stores_of(browser):
+    """Return which services tell of a store."""
+    return {
+        one["name"]
+        for one in browser.get("/api/status").json()["services"]
+        if any(figure["group"] == "stores" for figure in one["figures"])
+    }
 
 
 async def test_the_demo_goes_through_services_that_run_already_and_leaves_them(

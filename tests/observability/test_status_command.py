@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 
 from tests.decoder.harness import decoding, frame
 from tests.encoder.harness import encoding
 from tests.fake_codec import FakeCodec, picture
+from tests.ports import free_port
 
 
 def unused_address():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 async def status(*arguments):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 import grpc
 
+from tests.ports import free_port
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.checks import reached
 from ugicm_servicekit.readiness import Readiness, Severity, State
@@ -37,21 +37,17 @@ async def test_a_service_that_is_there_is_reached_at_once_and_was_never_missed(c
 
 
 async def test_a_service_that_is_not_there_is_told_until_it_is(caplog):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
-        port, readiness = taken.getsockname()[1], Readiness()
-        address = f"127.0.0.1:{port}"
-        async with (
-            open_channel(address) as channel,
-            reached(readiness, "decoder", channel, address, without=Severity.DEGRADES),
-        ):
-            await changed_to(readiness, State.DEGRADED, "cannot be reached")
-            taken.close()
-            server = grpc.aio.server()
-            server.add_insecure_port(address)
-            await server.start()
-            try:
-                await changed_to(readiness, State.READY, "")
-            finally:
-                await server.stop(None)
+    address, readiness = f"127.0.0.1:{free_port()}", Readiness()
+    async with (
+        open_channel(address) as channel,
+        reached(readiness, "decoder", channel, address, without=Severity.DEGRADES),
+    ):
+        await changed_to(readiness, State.DEGRADED, "cannot be reached")
+        server = grpc.aio.server()
+        server.add_insecure_port(address)
+        await server.start()
+        try:
+            await changed_to(readiness, State.READY, "")
+        finally:
+            await server.stop(None)
     assert "decoder: all is well again" in caplog.text
