@@ -68,7 +68,7 @@ class Batcher(Generic[Item, Result]):
             it raises, each item is computed alone, so that only those fail that cannot succeed.
         limits: on batches.
         name: of the thread, and of the stage that callers see.
-        begun: told how many items each batch has.
+        begun: given each batch as it begins, on the loop.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Batcher(Generic[Item, Result]):
         *,
         limits: BatchLimits,
         name: str,
-        begun: Callable[[int], None] = lambda _: None,
+        begun: Callable[[Sequence[Item]], None] = lambda _: None,
     ) -> None:
         self._compute = compute
         self._limits = limits
@@ -180,7 +180,8 @@ class Batcher(Generic[Item, Result]):
             self._timer.cancel()
             self._timer = None
         self._is_busy = True
-        self._begun(len(batch))
+        items = [waiting.item for waiting in batch]
+        self._begun(items)
         began = time.perf_counter()
         for waiting in batch:
             self._waiting.remove(waiting)
@@ -199,7 +200,6 @@ class Batcher(Generic[Item, Result]):
                     waiting.done.set_result(Done(outcome, began - waiting.arrived, seconds))
             self._begin_if_due()
 
-        items = [waiting.item for waiting in batch]
         loop = asyncio.get_running_loop()
         loop.run_in_executor(self._executor, self._outcomes, items).add_done_callback(finish)
 

@@ -187,6 +187,7 @@ async def test_an_analyzer_whose_time_is_up_refuses_at_once_until_it_answers(lan
     lane = lane_of(analyzer, deadline_seconds=0.05, clock=lambda: now)
     with pytest.raises(AnalyzerTooSlow, match=r"within 0\.05 s"):
         await lane.look(grey(51), ())
+    assert await asyncio.to_thread(analyzer.begun.wait, 60)
     now = 1.0
     assert lane.stuck_seconds == 1.0
     with pytest.raises(AnalyzerStuck):
@@ -207,6 +208,14 @@ async def test_what_never_got_its_turn_is_told_that_others_hold_it_up(lane_of):
     analyzer.let_go.set()
 
 
+async def test_a_thread_that_is_late_is_not_taken_for_others_that_hold_it_up(lane_of):
+    lane, go_on = lane_of(Brightness(), deadline_seconds=0.05), threading.Event()
+    lane._batcher._executor.submit(go_on.wait)
+    with pytest.raises(AnalyzerTooSlow):
+        await lane.look(grey(0), ())
+    go_on.set()
+
+
 async def test_what_waited_for_most_of_its_time_was_held_up_though_it_had_begun(lane_of):
     class Stepping(Hanging):
         def __init__(self):
@@ -222,7 +231,7 @@ async def test_what_waited_for_most_of_its_time_was_held_up_though_it_had_begun(
 
     now = 0.0
     analyzer = Stepping()
-    lane = lane_of(analyzer, deadline_seconds=1, clock=lambda: now)
+    lane = lane_of(analyzer, deadline_seconds=3, clock=lambda: now)
     looks = asyncio.gather(
         lane.look(grey(0), ()), lane.look(grey(0, 8), ()), return_exceptions=True
     )
@@ -251,7 +260,7 @@ async def test_a_stuck_analyzer_fails_for_its_part_and_the_service_says_so():
     decoder = FixedDecoder({7: grey(51)})
     async with (
         decoding(decoder) as address,
-        analyzing(analyzers, decoder=address, analyze_seconds=1) as (stub, server),
+        analyzing(analyzers, decoder=address, analyze_seconds=3) as (stub, server),
     ):
         options = pb.AnalyzeOptions(view=MACHINE)
         by_key = pb.AnalyzeRequest(key=key(7), options=options)

@@ -66,7 +66,9 @@ class Lane:
             max_queued=max_queued,
             name=f"analyzer {name}",
         )
-        self._batcher = Batcher[_Look, Findings](self._compute, limits=limits, name="analyze")
+        self._batcher = Batcher[_Look, Findings](
+            self._compute, limits=limits, name="analyze", begun=self._begin
+        )
         metrics.STUCK.labels(name).set_function(lambda: self.stuck_seconds is not None)
 
     @property
@@ -140,10 +142,13 @@ class Lane:
             retry_after_seconds=1.0,
         )
 
+    def _begin(self, looks: Sequence[_Look]) -> None:
+        # Not by the thread, which may be late: nobody else held these up from here on.
+        for look in looks:
+            look.began = self._clock()
+
     def _compute(self, looks: Sequence[_Look]) -> list[Findings]:
         began = self._busy_since = self._clock()
-        for look in looks:
-            look.began = began
         try:
             pictures = [look.picture for look in looks]
             return self._analyzer.analyze(pictures, looks[0].labels)

@@ -115,7 +115,10 @@ class Renderer:
         self._turns = Turns(threads)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoding")
         self._batcher = Batcher(
-            _synthesise, limits=limits, name="synthesis", begun=BATCH_VIEWS.observe
+            _synthesise,
+            limits=limits,
+            name="synthesis",
+            begun=lambda views: BATCH_VIEWS.observe(len(views)),
         )
         self._latents: Cache[Latents] = Cache(
             "latents", latents_cache_bytes, lambda one: one.num_bytes
