@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 
 import pytest
 
 from tests.analytics.harness import ready
+from tests.in_process import process_as_it_was
 from ugicm.v1.analytics_pb2 import ListAnalyzersRequest
 from ugicm.v1.analytics_pb2_grpc import AnalyticsServiceStub
 from ugicm_analytics.main import main
 from ugicm_servicekit.channel import connect
 
-
-@pytest.fixture(autouse=True)
-def _own_logging():
-    """Give the log back that ``main`` sets up for its process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+__all__ = ["process_as_it_was"]
 
 
 async def test_a_process_serves_until_sigterm_and_ends_with_0(tmp_path):

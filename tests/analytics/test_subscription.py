@@ -189,17 +189,18 @@ async def test_a_mistake_of_ours_interrupts_a_watch_and_does_not_end_it(
     watching, decoder, monkeypatch, caplog
 ):
     cursor = SqliteResultStore.cursor
-    mistakes = [RuntimeError("a mistake")]
+    is_mistaken = True
 
     async def mistaken(self, watch):
-        if mistakes:
-            raise mistakes.pop()
+        if is_mistaken:
+            raise RuntimeError("a mistake")
         return await cursor(self, watch)
 
     monkeypatch.setattr(SqliteResultStore, "cursor", mistaken)
     decoder.store(0)
     async with watching() as (stub, server):
         await problem(server, "by a mistake of this service")
+        is_mistaken = False
         await listed(stub, 1)
         assert not any("interrupted" in one for one in server.readiness.problems)
     assert "RuntimeError: a mistake" in caplog.text
@@ -260,7 +261,8 @@ async def test_a_stuck_analyzer_is_late_by_itself_and_misses_nothing(watching, d
             decoder.store(sequence)
         await listed(stub, 8, analyzers=["brightness"])
         await listed(stub, 8, analyzers=["broken"])
-        assert not await listed(stub, 0, analyzers=["hanging"])
+        # Its failure may be among what is kept by now, but nothing that it found.
+        assert not await listed(stub, 0, analyzers=["hanging"], minimum_score=0.0)
         await problem(server, "hanging")
         hanging.let_go.set()
         await listed(stub, 8, analyzers=["hanging"])

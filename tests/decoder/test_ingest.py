@@ -255,5 +255,5 @@ async def test_draining_answers_what_was_sent_and_ends_an_open_ingest(tmp_path):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             await asyncio.shield(decoder.serving)

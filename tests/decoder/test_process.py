@@ -9,10 +9,13 @@ import pytest
 
 from tests.decoder.harness import frame, ready, request, started
 from tests.fake_codec import FakeCodec, picture
+from tests.in_process import process_as_it_was
 from ugicm.v1 import decoder_pb2 as pb
 from ugicm.v1.decoder_pb2_grpc import DecoderServiceStub
 from ugicm_decoder.main import main
 from ugicm_servicekit.channel import connect
+
+__all__ = ["process_as_it_was"]
 
 STREAM = FakeCodec().encode(picture())
 

@@ -183,5 +183,5 @@ async def test_draining_ends_watches_at_once(tmp_path):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             await asyncio.shield(decoder.serving)

@@ -16,6 +16,7 @@ from tests.fake_codec import FakeCodec, FakeModel, picture
 from ugicm.v1 import encoder_pb2 as pb
 from ugicm.v1 import types_pb2 as types
 from ugicm_codec import inspect
+from ugicm_encoder import coding
 
 
 @pytest.fixture
@@ -192,7 +193,7 @@ async def test_draining_finishes_calls_and_ends_open_streams(codec):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             await asyncio.shield(encoder.serving)
 
 
@@ -216,12 +217,20 @@ class SlowCoding(FakeCodec):
         return super().code(image, quality, max_bytes=max_bytes)
 
 
+@pytest.fixture
+def one_by_one(monkeypatch):
+    """Take small pictures for large ones, which are not analysed side by side."""
+    monkeypatch.setattr(coding, "_SIDE_BY_SIDE_PIXELS", 0)
+
+
+@pytest.mark.usefixtures("one_by_one")
 async def test_the_next_picture_is_analysed_while_one_is_coded():
     async with encoding(SlowCoding()) as encoder:
         call = encoder.stub.EncodeStream(iter([item(number, picture()) for number in range(2)]))
         assert [response.WhichOneof("outcome") async for response in call] == ["response"] * 2
 
 
+@pytest.mark.usefixtures("one_by_one")
 async def test_pictures_of_different_clients_are_pipelined_too():
     async with encoding(SlowCoding()) as encoder:
         request = pb.EncodeRequest(picture=raw(picture()))

@@ -13,6 +13,8 @@ from tests.decoder.harness import decoding, ready, started
 from tests.encoder.harness import encoding, item, key, raw
 from tests.encoder.spools import digest, frame, spooling, waiting
 from tests.fake_codec import FakeCodec, picture
+from tests.in_process import process_as_it_was
+from tests.ports import free_port
 from ugicm.v1 import decoder_pb2, types_pb2
 from ugicm.v1 import encoder_pb2 as pb
 from ugicm.v1.decoder_pb2_grpc import (
@@ -25,9 +27,12 @@ from ugicm_encoder.forwarding import Forwarder
 from ugicm_encoder.link import Link
 from ugicm_encoder.main import main
 from ugicm_encoder.spool import SpoolFull
+from ugicm_servicekit.admission import Admission
 from ugicm_servicekit.backoff import Backoff
 from ugicm_servicekit.channel import connect, open_channel
 from ugicm_servicekit.refused_frames import RefusedFrames
+
+__all__ = ["process_as_it_was"]
 
 MESSAGE_BYTES = 2**26
 SPOOLED, DUPLICATE = pb.DELIVERY_SPOOLED, pb.DELIVERY_DUPLICATE
@@ -60,9 +65,7 @@ async def send(encoder, *sequences):
 
 
 async def test_an_encoder_works_without_its_decoder_and_forwards_once_it_comes(tmp_path):
-    spool = tmp_path / "spool"
-    async with decoding(tmp_path) as decoder:
-        port = decoder.port
+    spool, port = tmp_path / "spool", free_port()
     async with encoding(upstream=f"127.0.0.1:{port}", spool=spool) as encoder:
         assert await send(encoder, 0, 1) == [SPOOLED] * 2
     async with encoding(upstream=f"127.0.0.1:{port}", spool=spool) as encoder:
@@ -112,7 +115,17 @@ async def test_a_full_spool_is_resource_exhausted_and_says_when(tmp_path):
         assert 0 < answer.failure.retry_after_seconds <= 1
 
 
-async def test_a_picture_that_found_the_encoder_busy_is_not_overtaken_by_the_next(tmp_path):
+async def test_a_picture_that_found_the_encoder_busy_is_not_overtaken_by_the_next(
+    tmp_path, monkeypatch
+):
+    refusal = Admission._refusal
+
+    def patient(*arguments):
+        error = refusal(*arguments)
+        error.retry_after_seconds = 60
+        return error
+
+    monkeypatch.setattr(Admission, "_refusal", patient)
     codec = FakeCodec()
     settings = {"upstream": "127.0.0.1:1", "spool": tmp_path, "threads": 1, "max_queued": 0}
     async with encoding(codec, **settings) as encoder:
@@ -139,8 +152,7 @@ async def test_a_picture_that_found_the_encoder_busy_is_not_overtaken_by_the_nex
 
 async def test_dropped_frames_reach_the_store_as_a_gap_in_their_place(tmp_path):
     settings = {"spool_bytes": 2**16, "spool_full": SpoolFull.DROP_OLDEST, "forward_ahead": 4}
-    async with decoding(tmp_path) as decoder:
-        port = decoder.port
+    port = free_port()
     async with encoding(
         upstream=f"127.0.0.1:{port}", spool=tmp_path / "spool", **settings
     ) as encoder:
@@ -239,7 +251,8 @@ DOWN = grpc.StatusCode.UNAVAILABLE
 @pytest.mark.parametrize("hitch", [FULL, DOWN, "end", "stall", "wrong key"])
 async def test_after_any_hitch_the_spool_is_emptied_and_waits_grow(tmp_path, hitch):
     script = {2: [hitch] * 3, 5: [hitch]}
-    async with forwarding(tmp_path, script, ahead=2, timeout_seconds=0.3) as (
+    timeout = 1 if hitch == "stall" else 10
+    async with forwarding(tmp_path, script, ahead=2, timeout_seconds=timeout) as (
         decoder,
         spool,
         waits,

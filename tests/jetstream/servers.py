@@ -16,6 +16,7 @@ import pytest
 from nats.errors import Error as NatsError
 
 from tests.deploy.replicas import address
+from ugicm_servicekit.jetstream import NatsSettings
 
 # The system's package puts it where not everybody looks.
 PROGRAM = shutil.which("nats-server") or shutil.which("/usr/sbin/nats-server")
@@ -108,6 +109,16 @@ class Servers:
     def stop(self) -> None:
         for number in list(self._processes):
             self.kill(number)
+
+
+async def num_messages(settings: NatsSettings, stream: str | None = None) -> int:
+    """Return how many messages a stream has; that of the frames, where none is named."""
+    client = await nats.connect(list(settings.nats))
+    try:
+        found = await client.jetstream().stream_info(stream or settings.nats_stream)
+        return found.state.messages
+    finally:
+        await client.close()
 
 
 async def ready(servers: Servers) -> None:

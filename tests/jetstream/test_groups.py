@@ -13,7 +13,7 @@ import pytest
 from tests.analytics.analyzers import Brightness
 from tests.analytics.harness import FixedDecoder, Refusal, analyzing, decoding
 from tests.decoder.store_frames import frame, until
-from tests.jetstream.servers import nats_servers, needs_nats
+from tests.jetstream.servers import nats_servers, needs_nats, num_messages
 from ugicm.v1 import analytics_pb2 as pb
 from ugicm_analytics import group, main, metrics
 from ugicm_analytics.main import serve
@@ -56,14 +56,6 @@ def member(where, tmp_path, name, settings, **others):
         watch_group="pipeline",
         **others,
     )
-
-
-async def messages_of(settings, stream):
-    connection = await client.connect(list(settings.nats))
-    try:
-        return (await connection.jetstream().stream_info(stream)).state.messages
-    finally:
-        await connection.close()
 
 
 async def test_each_frame_goes_to_one_replica_and_every_replica_knows_every_result(
@@ -116,7 +108,7 @@ async def test_a_frame_that_is_not_answered_for_comes_again_and_is_counted(
         await until(is_there)
     assert redeliveries() == before + 1
     results = f"{nats_settings.nats_stream}-results-pipeline"
-    assert await messages_of(nats_settings, results) == 2
+    assert await num_messages(nats_settings, results) == 2
 
 
 async def test_what_a_replica_has_under_way_when_it_stops_goes_to_another_one_at_once(

@@ -26,7 +26,7 @@ TLS = 'tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{ca}", verify: t
 
 
 def test_servers_that_nobody_runs_end_the_start_with_1_and_one_line() -> None:
-    flags = ("--port=0", f"--nats=nats://{address(29)}:4222", "--nats-start-seconds=0.2")
+    flags = ("--port=0", f"--nats=nats://{address(29)}:4222", "--nats-start-seconds=2")
     ended = subprocess.run(
         [sys.executable, "-m", "tests.decoder.fake_service", *flags],
         cwd=ROOT,
@@ -89,7 +89,7 @@ async def test_certificates_from_files_let_a_decoder_in_and_wrong_ones_do_not(
         store = await JetStreamFrameStore.open(settings)
         assert await store.put(frame()) is PutOutcome.STORED
         await store.close()
-        hasty = replace(settings, nats_start_seconds=0.5)
+        hasty = replace(settings, nats_start_seconds=2)
         with pytest.raises(Unreachable, match=r"(?i)certificate verify failed"):
             await JetStreamFrameStore.open(replace(hasty, nats_tls_ca=stranger.ca))
         shown = replace(hasty, nats_tls_cert=theirs.cert, nats_tls_key=theirs.key)
@@ -127,7 +127,7 @@ async def test_a_token_from_a_file_lets_a_decoder_in(tmp_path: Path) -> None:
         await (await JetStreamFrameStore.open(settings)).close()
         token.write_text("wrong")
         with pytest.raises(Unreachable, match=r"(?i)authorization"):
-            await JetStreamFrameStore.open(replace(settings, nats_start_seconds=0.5))
+            await JetStreamFrameStore.open(replace(settings, nats_start_seconds=2))
 
 
 @needs_nats

@@ -213,6 +213,7 @@ async def test_waiting_and_computing_are_told_apart(make, squares):
     held = await squares.hold(batcher)
     (task,) = begun(batcher, 1)
     await queued(batcher, 1)
+    await asyncio.sleep(0.1)  # longer than the first has waited
     squares.go_on.set()
     assert (await held).queue_seconds < (await held).run_seconds
     done = await task

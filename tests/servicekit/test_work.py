@@ -112,6 +112,7 @@ async def test_the_time_in_the_queue_is_told_apart(workers, gate):
     first = await _occupied(workers, gate)
     second = asyncio.create_task(workers.timed(str, 2))
     await _queued(workers, 1)
+    await asyncio.sleep(0.1)  # longer than the work takes
     gate.open.set()
     await first
     done = await second
