@@ -122,7 +122,7 @@ async def test_a_picture_that_found_the_encoder_busy_is_not_overtaken_by_the_nex
 
     def patient(*arguments):
         error = refusal(*arguments)
-        error.retry_after_seconds = 60
+        error.retry_after_seconds = 3
         return error
 
     monkeypatch.setattr(Admission, "_refusal", patient)
