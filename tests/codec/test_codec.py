@@ -2,6 +2,8 @@
 
 import itertools
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -314,3 +316,20 @@ def test_a_batch_is_cut_where_it_would_fill_more_than_a_tile():
     batches = _batches(shapes, stride=LATENT_STRIDE, tile_side=2048 // LATENT_STRIDE)
     assert [len(batch) for batch in batches] == [4, 4, 1, 3, 1, 1]
     assert sorted(itertools.chain(*batches)) == list(range(14))
+
+
+STARTED = """
+import sys
+import numpy as np
+from ugicm_codec import Codec
+
+codec = Codec.load()
+codec.decode(codec.encode(np.zeros((8, 8, 3), np.uint8)))
+print(*sorted({"sympy", "torch._dynamo"} & sys.modules.keys()))
+"""
+
+
+def test_a_start_does_not_wait_for_pytorch_s_compiler():
+    # Some of what PyTorch does with tensors of no memory imports it, for a second and a half.
+    process = [sys.executable, "-c", STARTED]
+    assert subprocess.run(process, check=True, capture_output=True, text=True).stdout == "\n"

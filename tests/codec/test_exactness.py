@@ -50,7 +50,10 @@ def coded(tiny, tiny_mlicpp, tmp_path_factory):
     return folder, models
 
 
-def latents_here(folder, models):
+@pytest.fixture(scope="module")
+def latents_here(coded):
+    """Return what this process decodes of each stream, as digests."""
+    folder, models = coded
     digests = {}
     for index, model in enumerate(models):
         codec = Codec.load(model, products=[float64_product])
@@ -61,11 +64,9 @@ def latents_here(folder, models):
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_other_machines_decode_the_same_latents(machine, coded):
+def test_other_machines_decode_the_same_latents(machine, coded, latents_here):
     folder, models = coded
-    expected = {
-        name: [digest] * len(PRODUCTS) for name, digest in latents_here(folder, models).items()
-    }
+    expected = {name: [digest] * len(PRODUCTS) for name, digest in latents_here.items()}
     assert len(expected) == 27
     output = run_process("decode", folder, *models, **MACHINES[machine])
     assert json.loads(output) == expected

@@ -69,7 +69,8 @@ class GDN(nn.Module):
         super().__init__()
         self.inverse = inverse
         self.beta = nn.Parameter(torch.ones(channels))
-        self.gamma = nn.Parameter(0.1 * torch.eye(channels))
+        # Not eye(), which on the meta device imports PyTorch's compiler: over a second.
+        self.gamma = nn.Parameter(torch.zeros(channels, channels).fill_diagonal_(0.1))
 
     def forward(self, x: Tensor) -> Tensor:
         gamma = self.gamma.to(x.dtype)[:, :, None, None]
