@@ -163,7 +163,7 @@ async def _run(
     body: Callable[[_AnySettings, _Server], Awaitable[None]],
 ) -> None:
     server = make_server(settings)
-    _heed_signals(server, settings.drain_seconds)
+    told = _heed_signals(server)
     try:
         port = await server.listen()
         print(f"listening on {join_address(settings.host, port)}", flush=True)
@@ -175,13 +175,21 @@ async def _run(
         stopping = asyncio.ensure_future(server.stopping.wait())
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if not running.done() and not server.serving.is_set():
-            # Nobody waits for what was being loaded, and the thread that loads cannot be stopped.
-            _log.info("told to stop while loading")
-            running.cancel()
-            await asyncio.wait([running])
-            await server.close()
-            _leave()
+        if server.stopping.is_set():
+            status = 0 if told.is_set() else 1
+            # Work in threads cannot be stopped: an 8K picture is not worth more than the limit.
+            late = threading.Timer(
+                settings.drain_seconds + _CLOSING_SECONDS, _leave_late, (status,)
+            )
+            late.daemon = True
+            late.start()
+            if not running.done() and not server.serving.is_set():
+                # Nobody waits for what was being loaded, and its thread cannot be stopped.
+                _log.info("told to stop while loading")
+                running.cancel()
+                await asyncio.wait([running])
+                await server.close()
+                _leave(status)
         await running
         sparing.cancel()
     finally:
@@ -194,20 +202,22 @@ async def _spare_what_is_loaded(server: Lifecycle) -> None:
     server.reloader.add(Loaded())
 
 
-def _heed_signals(server: Lifecycle, drain_seconds: float) -> None:
-    """Drain at SIGTERM and SIGINT, end at the second of them, and reload at SIGHUP."""
+def _heed_signals(server: Lifecycle) -> asyncio.Event:
+    """Drain at SIGTERM and SIGINT, end at the second of them, and reload at SIGHUP.
+
+    Returns:
+        Set once one of the first two came.
+    """
     loop = asyncio.get_running_loop()
     stops = (signal.SIGTERM, signal.SIGINT)
+    told = asyncio.Event()
 
     def stop() -> None:
         _log.info("told to stop; told again, it stops at once")
         for number in stops:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
-        # Work in threads cannot be stopped: an 8K picture is not worth more than the limit.
-        late = threading.Timer(drain_seconds + _CLOSING_SECONDS, _leave_late)
-        late.daemon = True
-        late.start()
+        told.set()
         server.stop()
 
     for number in stops:
@@ -220,6 +230,7 @@ def _heed_signals(server: Lifecycle, drain_seconds: float) -> None:
         task.add_done_callback(under_way.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    return told
 
 
 async def _reload(server: Lifecycle) -> None:
@@ -227,16 +238,16 @@ async def _reload(server: Lifecycle) -> None:
         await server.reloader.reload()
 
 
-def _leave_late() -> None:
+def _leave_late(status: int) -> None:
     _log.warning("leaving work unfinished that takes longer than the drain may")
-    _leave()
+    _leave(status)
 
 
-def _leave() -> NoReturn:
+def _leave(status: int) -> NoReturn:
     """End the process without waiting for its threads, nor long for a collector of traces."""
     handing_over = threading.Thread(target=end_tracing, daemon=True)
     handing_over.start()
     handing_over.join(_HANDING_OVER_SECONDS)
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(0)
+    os._exit(status)

@@ -20,6 +20,8 @@ from ugicm_servicekit.models import Models, ReloadableModels
 
 SERVICE = """
 import asyncio, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from ugicm_servicekit.errors import Unreachable
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.settings import ServerSettings
 from ugicm_servicekit.status import STATUS
@@ -39,7 +41,13 @@ async def close_slowly(settings, server):
     await server.serve()
     await asyncio.to_thread(work, 600)
 
-body = {"load": load, "close": close_slowly}[sys.argv[1]]
+async def fail(settings, server):
+    threads = ThreadPoolExecutor(1)
+    threads.submit(work, 600)
+    server.stop(because=Unreachable("nobody lets us in"))
+    await server.serve()
+
+body = {"load": load, "close": close_slowly, "fail": fail}[sys.argv[1]]
 arguments = ["--drain-seconds", "0", *sys.argv[2:]]
 raise SystemExit(
     run_service("decoder", ServerSettings, body, services=[], table=STATUS, arguments=arguments)
@@ -92,6 +100,13 @@ def test_closing_has_a_limit():
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "longer than the drain may" in errors
+
+
+def test_a_service_that_cannot_go_on_ends_with_1_whatever_its_threads_do():
+    with start("fail") as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "decoder: nobody lets us in\n" in errors
 
 
 def test_sighup_while_loading_is_no_end():
