@@ -69,6 +69,7 @@ class Batcher(Generic[Item, Result]):
         limits: on batches.
         name: of the thread, and of the stage that callers see.
         begun: given each batch as it begins, on the loop.
+        retried: given each item that is computed again, alone, as it begins, in the thread.
     """
 
     def __init__(
@@ -78,11 +79,13 @@ class Batcher(Generic[Item, Result]):
         limits: BatchLimits,
         name: str,
         begun: Callable[[Sequence[Item]], None] = lambda _: None,
+        retried: Callable[[Item], None] = lambda _: None,
     ) -> None:
         self._compute = compute
         self._limits = limits
         self._name = name
         self._begun = begun
+        self._retried = retried
         self._waiting: list[_Waiting[Item, Result]] = []
         self._num_announced = 0
         self._is_busy = False
@@ -209,4 +212,8 @@ class Batcher(Generic[Item, Result]):
         except Exception as error:  # noqa: BLE001 - the outermost layer of an item
             if len(items) == 1:
                 return [error]
-            return [self._outcomes([item])[0] for item in items]
+            return [self._outcome_alone(item) for item in items]
+
+    def _outcome_alone(self, item: Item) -> Result | Exception:
+        self._retried(item)
+        return self._outcomes([item])[0]

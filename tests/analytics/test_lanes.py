@@ -211,9 +211,11 @@ async def test_what_never_got_its_turn_is_told_that_others_hold_it_up(lane_of):
 async def test_a_thread_that_is_late_is_not_taken_for_others_that_hold_it_up(lane_of):
     lane, go_on = lane_of(Brightness(), deadline_seconds=0.05), threading.Event()
     lane._batcher._executor.submit(go_on.wait)
-    with pytest.raises(AnalyzerTooSlow):
-        await lane.look(grey(0), ())
-    go_on.set()
+    try:
+        with pytest.raises(AnalyzerTooSlow):
+            await lane.look(grey(0), ())
+    finally:
+        go_on.set()
 
 
 async def test_what_waited_for_most_of_its_time_was_held_up_though_it_had_begun(lane_of):

@@ -51,11 +51,11 @@ def squares():
 def make(squares):
     made = []
 
-    def batcher(*, max_items=4, max_pixels=100, delay_seconds=NEVER):
+    def batcher(*, max_items=4, max_pixels=100, delay_seconds=NEVER, **hooks):
         limits = BatchLimits(
             max_items=max_items, max_pixels=max_pixels, delay_seconds=delay_seconds
         )
-        made.append(Batcher(squares, limits=limits, name="squares"))
+        made.append(Batcher(squares, limits=limits, name="squares", **hooks))
         return made[-1]
 
     yield batcher
@@ -179,7 +179,8 @@ async def test_an_item_cancelled_while_it_is_computed_leaves_the_others_alone(ma
 
 
 async def test_one_that_fails_does_not_fail_its_batch(make, squares):
-    batcher = make()
+    batches, alone = [], []
+    batcher = make(begun=batches.append, retried=alone.append)
     held = await squares.hold(batcher)
     good, bad, fine = begun(batcher, 2, 13, 3)
     await queued(batcher, 3)
@@ -188,6 +189,7 @@ async def test_one_that_fails_does_not_fail_its_batch(make, squares):
         await bad
     assert ((await good).value, (await fine).value) == (4, 9)
     await held
+    assert (batches, alone) == ([[0], [2, 13, 3]], [2, 13, 3])
 
 
 async def test_a_flood_of_one_client_does_not_push_another_back(make, squares):

@@ -67,7 +67,11 @@ class Lane:
             name=f"analyzer {name}",
         )
         self._batcher = Batcher[_Look, Findings](
-            self._compute, limits=limits, name="analyze", begun=self._begin
+            self._compute,
+            limits=limits,
+            name="analyze",
+            begun=self._begin,
+            retried=lambda look: self._begin([look]),
         )
         metrics.STUCK.labels(name).set_function(lambda: self.stuck_seconds is not None)
 
@@ -143,7 +147,8 @@ class Lane:
         )
 
     def _begin(self, looks: Sequence[_Look]) -> None:
-        # Not by the thread, which may be late: nobody else held these up from here on.
+        # A batch on the loop, as the thread may be late: nobody else holds it up from here on. One
+        # that another picture spoiled was held up by that, and begins anew.
         for look in looks:
             look.began = self._clock()
 
