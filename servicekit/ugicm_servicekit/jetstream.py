@@ -25,7 +25,6 @@ from ugicm_servicekit.settings import Setting
 
 __all__ = [
     "EXPECTED_LAST",
-    "LOCKED_OUT",
     "NO_ROOM",
     "WRONG_LAST",
     "NatsSettings",
@@ -34,6 +33,7 @@ __all__ = [
     "connect_to_nats",
     "ensure_stream",
     "is_name",
+    "locked_out",
 ]
 
 _log = logging.getLogger(__name__)
@@ -43,8 +43,6 @@ EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
 # JetStream's numbers of errors, as in the server's errors.json.
 WRONG_LAST = 10071
 NO_ROOM = frozenset({10023, 10028, 10047, 10077})
-# What is wrong where a connection is closed that would else be made anew.
-LOCKED_OUT = "NATS lets us in no longer, as with a token that was changed"
 _NO_CLUSTER = 10074
 _TOO_FEW_SERVERS = 10005
 
@@ -86,7 +84,7 @@ class NatsSettings:
 async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator[Client]:
     """Connect to the first server that answers, and to another whenever that one is lost.
 
-    A server that locks us out while we are connected closes the client for good (``LOCKED_OUT``).
+    A server that locks us out while we are connected closes the client for good: ``locked_out``.
 
     Args:
         settings: which servers, and what to show to them.
@@ -115,10 +113,6 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
             except (OSError, ssl.SSLError) as error:
                 _log.warning("cannot read the certificate for NATS again: %s", error)
 
-    async def ended() -> None:
-        if let_in.is_set():
-            _log.error(LOCKED_OUT)
-
     async def back() -> None:
         _log.info("connected to NATS again")
 
@@ -134,7 +128,6 @@ async def connect_to_nats(settings: NatsSettings, *, name: str) -> AsyncIterator
                 error_cb=failed,
                 disconnected_cb=lost,
                 reconnected_cb=back,
-                closed_cb=ended,
                 connect_timeout=2,
                 reconnect_time_wait=_RECONNECT_SECONDS,
                 max_reconnect_attempts=-1,
@@ -183,6 +176,12 @@ async def ensure_stream(
         if time.monotonic() > deadline or _is_final(failure):
             raise Unreachable(text) from failure
         await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+def locked_out(client: Client) -> str:
+    """Return what is wrong with a client that is closed, though it would connect anew."""
+    why = "" if client.last_error is None else f": {_words(client.last_error)}"
+    return f"NATS lets us in no longer, as where a token was changed{why}"
 
 
 def camera_to_word(camera: str) -> str:
@@ -281,6 +280,7 @@ class _Token:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._is_told = False
         try:
             self._token = self._read()
         except (OSError, UnicodeDecodeError) as error:
@@ -289,9 +289,11 @@ class _Token:
     def newest(self) -> str:
         """Return what the file says now; what it said last where it cannot be read."""
         try:
-            self._token = self._read()
+            self._token, self._is_told = self._read(), False
         except (OSError, UnicodeDecodeError) as error:
-            _log.warning("cannot read the token for NATS again: %s", error)
+            if not self._is_told:
+                _log.warning("cannot read the token for NATS again: %s", error)
+            self._is_told = True
         return self._token
 
     def _read(self) -> str:

@@ -31,7 +31,7 @@ from ugicm_servicekit.access import access_of
 from ugicm_servicekit.channel import open_channel
 from ugicm_servicekit.checks import checked, reached
 from ugicm_servicekit.errors import BadSettings, Unreachable
-from ugicm_servicekit.jetstream import LOCKED_OUT
+from ugicm_servicekit.jetstream import locked_out
 from ugicm_servicekit.process import run_service
 from ugicm_servicekit.readiness import Problem, Severity
 from ugicm_servicekit.server import Server
@@ -184,8 +184,9 @@ async def _problem_of(group: Group, server: Server) -> Problem | None:
     """Tell whether the servers by which a group's members share frames have locked this one out."""
     if not group.client.is_closed:
         return None
-    server.stop(because=Unreachable(LOCKED_OUT))
-    return Problem(Severity.DEGRADES, LOCKED_OUT)
+    text = locked_out(group.client)
+    server.stop(because=Unreachable(text))
+    return Problem(Severity.DEGRADES, text)
 
 
 @asynccontextmanager

@@ -49,12 +49,12 @@ from ugicm_decoder.store.rows import key_columns
 from ugicm_servicekit.following import Part, follow, stored_ns_of
 from ugicm_servicekit.jetstream import (
     EXPECTED_LAST,
-    LOCKED_OUT,
     NO_ROOM,
     WRONG_LAST,
     NatsSettings,
     connect_to_nats,
     ensure_stream,
+    locked_out,
 )
 from ugicm_servicekit.wire import FrameKey
 
@@ -136,7 +136,7 @@ class JetStreamFrameStore:
         Raises:
             BadSettings: an address or a file cannot be used.
             Unreachable: no server lets us in, or there is no JetStream.
-            StoreFailed: the stream cannot be read.
+            StoreFailed, StoreLost: the stream cannot be read.
         """
         name = settings.nats_stream
         async with AsyncExitStack() as opened:
@@ -324,6 +324,7 @@ class JetStreamFrameStore:
         Raises:
             StoreFull: the servers have no room.
             StoreFailed: no majority of them took it in time.
+            StoreLost: they let us in no longer.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         wanted: dict[str, Any] = {**(headers or {}), EXPECTED_LAST: "0"}
@@ -333,6 +334,7 @@ class JetStreamFrameStore:
                     subject, data, stream=self._name, headers=wanted
                 )
             except (NatsError, TimeoutError) as error:
+                self._check_not_lost()
                 code = error.err_code if isinstance(error, APIError) else None
                 if code == WRONG_LAST:
                     return False
@@ -359,6 +361,7 @@ class JetStreamFrameStore:
                     raise FrameNotFound(f"no frame {key} is stored: retention removed it") from None
                 failure: object = "it is not there"
             except (NatsError, TimeoutError) as error:
+                self._check_not_lost()
                 failure = error
             else:
                 return message.data or b""
@@ -381,6 +384,7 @@ class JetStreamFrameStore:
             try:
                 return await self._jetstream.stream_info(self._name)
             except (NatsError, TimeoutError) as error:
+                self._check_not_lost()
                 if time.monotonic() > deadline:
                     raise self._failed(f"no NATS server answers: {error!r}") from error
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -479,7 +483,7 @@ class JetStreamFrameStore:
 
     def _check_not_lost(self) -> None:
         if self._client.is_closed:
-            raise StoreLost(LOCKED_OUT, retry_after_seconds=_RETRY_SECONDS)
+            raise StoreLost(locked_out(self._client), retry_after_seconds=_RETRY_SECONDS)
         if self._broken:
             raise StoreLost(self._broken, retry_after_seconds=_RETRY_SECONDS)
 
