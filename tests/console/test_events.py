@@ -188,3 +188,11 @@ async def test_streams_end_when_the_console_stops(tmp_path):
         running.server.stop()
         while await event() != (None, None):
             pass
+
+
+async def test_nothing_follows_the_end_of_a_stream():
+    page = console_events._Page()
+    await page.put("first", b"1")
+    page.end()
+    await page.put("late", b"2")
+    assert [await page.next(), await page.next()] == [b"1", None]

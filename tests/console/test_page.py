@@ -196,17 +196,19 @@ def test_what_was_stored_before_its_follower_was_heard_is_shown_too(at, system):
 
 def test_an_analysis_that_nobody_could_make_is_asked_for_again(at, system, expect):
     page = at()
-    refusals = [{"code": "unavailable", "message": "the decoder behind it cannot be reached"}]
+    error = {"code": "unavailable", "message": "the decoder behind it cannot be reached"}
+    refuses = True
 
-    def refuse_once(route):
-        if refusals:
-            route.fulfill(status=503, json={"error": refusals.pop()})
+    def refuse(route):
+        if refuses:
+            route.fulfill(status=503, json={"error": error})
         else:
             route.continue_()
 
-    page.route("**/analysis?*", refuse_once)
+    page.route("**/analysis?*", refuse)
     page.goto(f"{system.url}/#/camera/gate/1/2")
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    refuses = False
     expect(page.get_by_role("region", name="Findings, view")).to_contain_text("bright 0.94")
     expect(page.get_by_role("alert")).to_have_count(0)
 

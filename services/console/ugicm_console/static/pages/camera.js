@@ -75,11 +75,16 @@ export async function cameraPage(root, { route, live, session, analyzers, signal
   const showOr = (frame) => frame && show(frame);
   // What was asked for earlier may come later than what was told meanwhile.
   const showNewer = (frame) => frame && (!state.frame || isNewer(frame.key, state.frame.key)) && show(frame);
-  const catchUp = () =>
-    attempt(async () => {
-      const [newest] = await stored.newest(1);
-      if (state.live) showNewer(newest);
-    });
+  const newest = new Latest(
+    () =>
+      attempt(async () => {
+        const [frame] = await stored.newest(1);
+        if (!state.live) return;
+        showNewer(frame);
+        mark.wish();
+      }),
+    signal,
+  );
 
   const mark = new Latest(async () => {
     try {
@@ -110,7 +115,7 @@ export async function cameraPage(root, { route, live, session, analyzers, signal
     state.playing = false;
     state.live = true;
     tell();
-    return catchUp();
+    return newest.wish();
   }
   async function step(direction) {
     stop();
@@ -145,7 +150,7 @@ export async function cameraPage(root, { route, live, session, analyzers, signal
     { signal },
   );
   // What was stored before it was listened for is in the list of cameras only.
-  live.addEventListener("cameras", () => state.live && live.cameras.has(camera) && catchUp(), { signal });
+  live.addEventListener("cameras", () => state.live && live.cameras.has(camera) && newest.wish(), { signal });
   live.addEventListener(
     "service",
     ({ detail }) => {
@@ -179,8 +184,8 @@ export async function cameraPage(root, { route, live, session, analyzers, signal
     await attempt(async () => {
       if (epoch) show(await readJson(framePath({ camera, epoch, sequence: sequence ?? "0" }), {}, signal));
       else {
-        const [newest] = await stored.newest(1);
-        if (newest) showNewer(newest);
+        const [frame] = await stored.newest(1);
+        if (frame) showNewer(frame);
         else if (!state.frame) facts.textContent = "This camera has no stored frames.";
       }
     });

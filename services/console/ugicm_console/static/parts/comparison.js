@@ -185,18 +185,20 @@ export class Comparison {
     if (!analyzer.length) return;
     const isWanted = () => {
       const current = this.#chosen[index] === "view" ? this.sliders[index].view : this.#chosen[index];
-      return !signal.aborted && subject === this.#subject && view === current;
+      return !signal.aborted && this.#panes().includes(index) && subject === this.#subject && view === current;
     };
     try {
       const analysis = await readJson(`${subject.path}/analysis`, { view, analyzer, label }, signal);
       if (!isWanted()) return;
+      clearTimeout(this.#retrying[index]);
       this.#setFindings(index, new Findings(analysis, this.#shown));
       clearNotice("analysis");
     } catch (error) {
       notifyError("analysis", error);
       if (error.status === 503 && isWanted()) {
         clearTimeout(this.#retrying[index]);
-        this.#retrying[index] = setTimeout(() => this.#analyses[index].wish(wish), RETRY_MS);
+        const pause = Math.max(RETRY_MS, 1000 * (error.retryAfterSeconds ?? 0));
+        this.#retrying[index] = setTimeout(() => this.#analyses[index].wish(wish), pause);
       }
     }
   }
