@@ -14,7 +14,7 @@ _ports = itertools.count(10_000 + 128 * os.getpid() % 20_000)
 
 def free_port(host: str = "127.0.0.1") -> int:
     """Return a port that was not returned before."""
-    for port in _ports:
+    while True:
+        port = next(_ports)
         with suppress(OSError), socket.create_server((host, port)):
             return port
-    raise AssertionError("endless")

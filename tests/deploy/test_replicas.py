@@ -66,7 +66,8 @@ class Clients:
         while True:
             await self._may_call[client].wait()
             async with self._busy[client]:
-                await self._call(self._stubs[client])
+                if self._may_call[client].is_set():  # it may be withdrawn by now
+                    await self._call(self._stubs[client])
 
     async def _call(self, stub):
         try:
