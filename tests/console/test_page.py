@@ -194,6 +194,21 @@ def test_what_was_stored_before_its_follower_was_heard_is_shown_too(at, system):
     await_sequence(page, 1)
 
 
+def test_a_page_that_is_left_before_it_is_there_does_not_come_later(at, system, expect):
+    page = at()
+    expect(page.locator("[data-camera=gate]")).to_be_visible()
+    held = []
+    page.route("**/api/analyzers", lambda route: held.append(route))
+    for sequence in (1, 2):
+        page.goto(f"{system.url}/#/camera/gate/1/{sequence}")
+        while len(held) < sequence:
+            page.wait_for_timeout(10)
+    held[1].continue_()
+    await_sequence(page, 2)
+    expect(page.get_by_role("region", name="Findings, view")).to_have_count(1)
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+
+
 def test_an_analysis_that_nobody_could_make_is_asked_for_again(at, system, expect):
     page = at()
     error = {"code": "unavailable", "message": "the decoder behind it cannot be reached"}

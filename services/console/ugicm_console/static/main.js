@@ -53,7 +53,7 @@ function open() {
     return;
   }
   const context = { route: here, live, session, analyzers: () => analyzers(signal), signal };
-  Promise.resolve(page(main, context)).catch((error) => notifyError("page", error));
+  Promise.resolve(page(main, context)).catch((error) => signal.aborted || notifyError("page", error));
 }
 
 async function analyzers(signal) {
@@ -61,6 +61,7 @@ async function analyzers(signal) {
   try {
     return (await readJson("/api/analyzers", {}, signal)).analyzers;
   } catch (error) {
+    if (signal.aborted) throw error; // a page that was left is not put together any more
     notifyError("analyzers", error); // pictures can be looked at all the same
     lacksAnalyzers = true;
     return [];
