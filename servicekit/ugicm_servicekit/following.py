@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -15,7 +16,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-__all__ = ["Part", "follow", "stored_ns_of"]
+__all__ = ["Part", "follow", "in_background", "stored_ns_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,19 @@ async def follow(
             _log.debug("the stream %s is followed anew: %r", stream, error)
         yield []
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+@asynccontextmanager
+async def in_background(following: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let what follows a stream run beside the block, and end with it."""
+    task = asyncio.create_task(following)
+    try:
+        yield
+    finally:
+        # Again and again: Python 3.11's wait_for, by which messages come, may swallow one.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_PAUSE_SECONDS)
 
 
 def stored_ns_of(message: Msg) -> int:

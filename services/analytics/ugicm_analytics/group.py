@@ -32,7 +32,7 @@ from ugicm_analytics.results.interface import Missed, Progress, ResultStore
 from ugicm_analytics.settings import AnalyticsSettings, WatchStart
 from ugicm_analytics.subscription import Wanted, look
 from ugicm_servicekit.errors import Unreachable
-from ugicm_servicekit.following import Part, follow
+from ugicm_servicekit.following import Part, follow, in_background
 from ugicm_servicekit.jetstream import (
     EXPECTED_LAST,
     WRONG_LAST,
@@ -48,7 +48,6 @@ _log = logging.getLogger(__name__)
 
 _CALL_SECONDS = 2.0
 _FETCH_SECONDS = 0.5
-_PAUSE_SECONDS = 0.2
 _AGAIN_SECONDS = 1.0
 _GAP = "gap"
 # Whose result it is, beside a body that has no place for it.
@@ -109,13 +108,8 @@ async def joined(
             settings.watch_ack_seconds,
             readiness,
         )
-        copying = asyncio.create_task(_copy(group, store, str(info.created)))
-        try:
+        async with in_background(_copy(group, store, str(info.created))):
             yield group
-        finally:
-            while not copying.done():
-                copying.cancel()
-                await asyncio.wait([copying], timeout=_PAUSE_SECONDS)
 
 
 class GroupWatch:

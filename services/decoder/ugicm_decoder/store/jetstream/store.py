@@ -46,7 +46,7 @@ from ugicm_decoder.store.jetstream.marks import Marks
 from ugicm_decoder.store.jetstream.turns import Turns
 from ugicm_decoder.store.removals import Doomed
 from ugicm_decoder.store.rows import key_columns
-from ugicm_servicekit.following import Part, follow, stored_ns_of
+from ugicm_servicekit.following import Part, follow, in_background, stored_ns_of
 from ugicm_servicekit.jetstream import (
     EXPECTED_LAST,
     NO_ROOM,
@@ -288,8 +288,7 @@ class JetStreamFrameStore:
     async def _begin(self, info: StreamInfo, settings: NatsSettings) -> None:
         await self._marks.make(settings)
         await self._index.write(lambda db: index.advance(db, self._position))
-        following = asyncio.create_task(self._follow())
-        self._opened.push_async_callback(_cancelled, following)
+        await self._opened.enter_async_context(in_background(self._follow()))
         began = time.monotonic()
         while self._position < info.state.last_seq:
             with suppress(TimeoutError):
@@ -482,10 +481,9 @@ class JetStreamFrameStore:
         await self._marks.merge(mark)
 
     def _check_not_lost(self) -> None:
-        if self._client.is_closed:
-            raise StoreLost(locked_out(self._client), retry_after_seconds=_RETRY_SECONDS)
-        if self._broken:
-            raise StoreLost(self._broken, retry_after_seconds=_RETRY_SECONDS)
+        why = locked_out(self._client) if self._client.is_closed else self._broken
+        if why:
+            raise StoreLost(why, retry_after_seconds=_RETRY_SECONDS)
 
     def _announce(self, position: int) -> None:
         if position > self._position:
@@ -500,10 +498,3 @@ class JetStreamFrameStore:
         return StoreFull(
             "the NATS servers have no room for the stream", retry_after_seconds=_RETRY_SECONDS
         )
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    # Again and again: Python 3.11's wait_for, by which messages are waited for, may swallow one.
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=_PAUSE_SECONDS)
