@@ -68,7 +68,7 @@ def run_service(
     *,
     services: Sequence[str],
     table: StatusTable,
-    start_errors: tuple[type[Exception], ...] = (),
+    fatal_errors: tuple[type[Exception], ...] = (),
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Run a service until SIGTERM or SIGINT, and return the process's exit status.
@@ -84,7 +84,7 @@ def run_service(
             already), awaits ``server.serve()`` and closes what it loaded.
         services: full names of the services that ``body`` adds.
         table: the statuses of every error that a handler may raise.
-        start_errors: what ``body`` may raise besides the codec's and servicekit's errors if the
+        fatal_errors: what ``body`` may raise besides the codec's and servicekit's errors if the
             service cannot start, or cannot go on.
         arguments: the command's arguments; None means those of the process.
 
@@ -96,7 +96,7 @@ def run_service(
         settings_kind,
         lambda settings: Server(settings, table, services=services),
         body,
-        start_errors=start_errors,
+        fatal_errors=fatal_errors,
         arguments=arguments,
     )
 
@@ -107,7 +107,7 @@ def run_process(
     make_server: Callable[[_AnySettings], _Server],
     body: Callable[[_AnySettings, _Server], Awaitable[None]],
     *,
-    start_errors: tuple[type[Exception], ...] = (),
+    fatal_errors: tuple[type[Exception], ...] = (),
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Do as ``run_service`` does, with a server of any protocol.
@@ -117,13 +117,13 @@ def run_process(
         settings_kind: as for ``run_service``.
         make_server: makes the server from its settings, inside the event loop.
         body: as for ``run_service``.
-        start_errors: as for ``run_service``.
+        fatal_errors: as for ``run_service``.
         arguments: as for ``run_service``.
 
     Returns:
         As for ``run_service``.
     """
-    refusals: tuple[type[Exception], ...] = (ServicekitError, CodecError, *start_errors)
+    refusals: tuple[type[Exception], ...] = (ServicekitError, CodecError, *fatal_errors)
     try:
         settings = read_settings(
             settings_kind,

@@ -25,6 +25,6 @@ if __name__ == "__main__":
             body,
             services=[SERVICE],
             table=DECODER_STATUS,
-            start_errors=(DecoderError,),
+            fatal_errors=(DecoderError,),
         )
     )

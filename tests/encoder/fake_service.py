@@ -25,6 +25,6 @@ if __name__ == "__main__":
             body,
             services=[SERVICE],
             table=ENCODER_STATUS,
-            start_errors=(SpoolUnusable,),
+            fatal_errors=(SpoolUnusable,),
         )
     )

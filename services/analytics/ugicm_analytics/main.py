@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _load_and_serve,
         services=[SERVICE],
         table=ANALYTICS_STATUS,
-        start_errors=(AnalyzerError,),
+        fatal_errors=(AnalyzerError,),
         arguments=arguments,
     )
 

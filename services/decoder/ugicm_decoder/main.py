@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _load_and_serve,
         services=[SERVICE],
         table=DECODER_STATUS,
-        start_errors=(DecoderError,),
+        fatal_errors=(DecoderError,),
         arguments=arguments,
     )
 

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _load_and_serve,
         services=[SERVICE],
         table=ENCODER_STATUS,
-        start_errors=(CodingProcessEnded, SpoolUnusable),
+        fatal_errors=(CodingProcessEnded, SpoolUnusable),
         arguments=arguments,
     )
 
