@@ -131,7 +131,7 @@ async def test_a_token_from_a_file_lets_a_decoder_in(tmp_path: Path) -> None:
 
 @needs_nats
 async def test_servers_that_come_back_with_another_token_are_shown_the_newest(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = tmp_path / "token"
     token.write_text("open-sesame")
@@ -143,7 +143,13 @@ async def test_servers_that_come_back_with_another_token_are_shown_the_newest(
         servers.reconfigure(28, AUTHORIZATION.format("other"))
         servers.start(28)
         assert await store.put(frame()) is PutOutcome.STORED
+        # Where its file cannot be read, the last one is shown.
+        servers.kill(28)
+        token.unlink()
+        servers.start(28)
+        assert await store.put(frame(sequence=1)) is PutOutcome.STORED
         await store.close()
+    assert "cannot read the token for NATS again" in caplog.text
 
 
 @needs_nats
